@@ -1,0 +1,23 @@
+// Package dataplane is the contract between the engine and whatever enforces a
+// plan: the kernel in package dataplane/nft, memory in tests.
+package dataplane
+
+import (
+	"context"
+
+	"github.com/bulkhead-dev/bulkhead/plan"
+)
+
+// Dataplane enforces one node's plan. Its methods are called by one goroutine
+// at a time.
+type Dataplane interface {
+	// Apply makes the whole plan true, whatever was in force before, in one
+	// atomic step that changes only what differs. It is idempotent.
+	Apply(ctx context.Context, desired *plan.Plan) error
+	// Update makes a diff true on top of the plan that Apply and Update left, in
+	// one atomic step. desired is the plan with the diff in it; after an error
+	// nothing has changed and the caller goes on with Apply.
+	Update(ctx context.Context, diff plan.Diff, desired *plan.Plan) error
+	// Close lets go of the kernel's handles and leaves enforcement in place.
+	Close() error
+}

@@ -1,0 +1,131 @@
+// Package plan is the desired state of one node's packet filter, as plain
+// values: which addresses belong to which peer group, which local pods belong
+// to which policy class, and what each class says of each group.
+//
+// A Plan is a value without behaviour towards the kernel; package compile makes
+// it, package dataplane/nft puts it in the kernel, and Trace in this package
+// judges a packet by it exactly as the kernel does. The package is a leaf but
+// for the vocabulary of package traffic, and does no I/O.
+//
+// Equal clusters and policies give equal plans, whatever was before: every
+// number and name in a plan is derived from content.
+package plan
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+
+	"github.com/bulkhead-dev/bulkhead/traffic"
+)
+
+// PeerID stands for the set of peer matchers that an address satisfies, out of
+// those in use on this node. Zero: it satisfies none.
+type PeerID uint32
+
+// String is eight hexadecimal digits.
+func (id PeerID) String() string { return fmt.Sprintf("%08x", uint32(id)) }
+
+// ClassID stands for a set of policies that select the same local pods in one
+// direction. Zero: no policy, the pod is open in that direction.
+type ClassID uint64
+
+// String is sixteen hexadecimal digits.
+func (id ClassID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
+
+// Plan is one node's tables.
+type Plan struct {
+	Node string
+	// Peers says what each PeerID in use stands for: its matchers, sorted, for
+	// people to read.
+	Peers map[PeerID][]string
+	// Addrs are the addresses whose group differs from what Ranges gives them;
+	// no value is zero. An address inside a range that no matcher picks all the
+	// same has the group of the empty set, which is a PeerID like any other.
+	Addrs map[netip.Addr]PeerID
+	// Ranges are the groups of all other addresses.
+	Ranges map[Range]PeerID
+	// Local are the node's own pods that some policy selects.
+	Local   map[netip.Addr]Local
+	Classes map[ClassID]*Class
+}
+
+// New is a plan that filters nothing.
+func New(node string) *Plan {
+	return &Plan{
+		Node:    node,
+		Peers:   map[PeerID][]string{},
+		Addrs:   map[netip.Addr]PeerID{},
+		Ranges:  map[Range]PeerID{},
+		Local:   map[netip.Addr]Local{},
+		Classes: map[ClassID]*Class{},
+	}
+}
+
+// Range is a run of addresses of one family, both ends included. The ranges of
+// a plan do not overlap.
+type Range struct {
+	First, Last netip.Addr
+}
+
+// String is "first-last".
+func (r Range) String() string { return r.First.String() + "-" + r.Last.String() }
+
+// Contains tells whether the address is in the range.
+func (r Range) Contains(addr netip.Addr) bool {
+	return r.First.BitLen() == addr.BitLen() && r.First.Compare(addr) <= 0 && addr.Compare(r.Last) <= 0
+}
+
+// Local is the classes of one of the node's pods.
+type Local struct {
+	Egress, Ingress ClassID
+}
+
+// Class is what a set of policies says of connections in one direction.
+type Class struct {
+	Direction traffic.Direction
+	Policies  []string // sorted, for people to read
+	// Rows are the exceptions from Default. For a packet the most telling row
+	// wins, in the order of Class.Lookup. Rows of one peer and protocol do not
+	// overlap.
+	Rows    map[Row]traffic.Verdict
+	Default traffic.Verdict
+}
+
+// Row is what a row of a class matches.
+type Row struct {
+	// Peer is the other end's group; with AnyPeer the row matches every end
+	// for which no row of its own group decided, and Peer is zero.
+	Peer    PeerID
+	AnyPeer bool
+	// Protocol is the packet's protocol; AnyProtocol matches all, and then
+	// From and To are zero.
+	Protocol traffic.Protocol
+	// From and To are the first and last destination port, both included; a
+	// row for the whole protocol has 0 and 65535.
+	From, To uint16
+}
+
+// String is "peer 0000002a TCP 80-90", "any TCP 443" or "peer 0000002a".
+func (r Row) String() string {
+	s := "any"
+	if !r.AnyPeer {
+		s = "peer " + r.Peer.String()
+	}
+	if r.Protocol == traffic.AnyProtocol {
+		return s
+	}
+	s += " " + r.Protocol.String()
+	switch {
+	case r.From == 0 && r.To == 65535:
+		return s
+	case r.From == r.To:
+		return s + " " + strconv.Itoa(int(r.From))
+	}
+	return fmt.Sprintf("%s %d-%d", s, r.From, r.To)
+}
+
+func (r Row) matches(peer PeerID, protocol traffic.Protocol, port uint16) bool {
+	return (r.AnyPeer || r.Peer == peer) &&
+		(r.Protocol == traffic.AnyProtocol || r.Protocol == protocol && r.From <= port && port <= r.To)
+}

@@ -1,0 +1,176 @@
+// Package policy is the one model that policies of every dialect are read into:
+// tiers of ordered policies with ordered rules.
+//
+// The readers in the packages below it turn API objects into this model;
+// package verdict evaluates it and package compile compiles it, each by itself.
+// Values are read-only once they are in a Set. The package does no I/O.
+package policy
+
+import (
+	"fmt"
+
+	"github.com/bulkhead-dev/bulkhead/traffic"
+)
+
+// Action is what a rule does with a connection that it matches. Its zero value
+// is Deny.
+type Action uint8
+
+// The actions.
+const (
+	Deny  Action = iota // end this direction: denied
+	Allow               // end this direction: allowed
+	Pass                // go on with the next tier
+	Log                 // note the match and go on with the next rule
+)
+
+// String is the action's name in lower case.
+func (a Action) String() string {
+	switch a {
+	case Deny:
+		return "deny"
+	case Allow:
+		return "allow"
+	case Pass:
+		return "pass"
+	case Log:
+		return "log"
+	}
+	return fmt.Sprintf("Action(%d)", uint8(a))
+}
+
+// Dialect is the API that a policy was written in. Its zero value is invalid.
+type Dialect uint8
+
+// The dialects.
+const (
+	Kubernetes     Dialect = iota + 1 // networking.k8s.io/v1
+	ClusterNetwork                    // policy.networking.k8s.io
+	Calico                            // projectcalico.org/v3, crd.projectcalico.org/v1
+	Cilium                            // cilium.io/v2
+)
+
+// String is the dialect's name.
+func (d Dialect) String() string {
+	switch d {
+	case Kubernetes:
+		return "kubernetes"
+	case ClusterNetwork:
+		return "clusternetworkpolicy"
+	case Calico:
+		return "calico"
+	case Cilium:
+		return "cilium"
+	}
+	return fmt.Sprintf("Dialect(%d)", uint8(d))
+}
+
+// Ref names a policy.
+type Ref struct {
+	Dialect   Dialect
+	Kind      string // as in the object's kind field
+	Namespace string // empty for a cluster-wide policy
+	Name      string
+}
+
+// String is "namespace/name", or "name" for a cluster-wide policy.
+func (r Ref) String() string {
+	if r.Namespace == "" {
+		return r.Name
+	}
+	return r.Namespace + "/" + r.Name
+}
+
+// Compare orders references by dialect, kind, namespace and name.
+func (r Ref) Compare(o Ref) int {
+	return compareRefs(r, o)
+}
+
+// Tier is a stage of the pipeline that a connection passes, per direction.
+type Tier struct {
+	Name  string
+	Order float64 // lower comes first; ties are broken by name
+	// End is what happens to a pod that a policy of this tier isolates when no
+	// rule decided: Deny or Pass.
+	End Action
+}
+
+// NetworkPolicyTier is the tier of NetworkPolicy, of Calico's default tier and
+// of Cilium's policies.
+var NetworkPolicyTier = Tier{Name: "NetworkPolicy", Order: 1_000_000, End: Deny}
+
+// NetworkPolicyOrder is where each NetworkPolicy stands among the Calico
+// policies of its tier.
+const NetworkPolicyOrder = 1000
+
+// Policy is one policy.
+type Policy struct {
+	Ref
+	Tier    string  // a tier's name
+	Order   float64 // within the tier; lower first, ties by Ref
+	Subject PodSelector
+	// Ingress and Egress are the rules of each direction; nil: the policy says
+	// nothing of that direction.
+	Ingress, Egress *Rules
+	Source          Source
+}
+
+// Rules are a policy's rules for one direction.
+type Rules struct {
+	// Isolates: a connection of a selected pod that no rule of the tier decides
+	// meets the tier's End.
+	Isolates bool
+	Rules    []Rule // the first that matches decides, except Log
+}
+
+// Rule is one rule. It matches a connection if one of its peers and one of its
+// ports do.
+type Rule struct {
+	Name   string // empty: the rule has only its number
+	Action Action
+	// Peers are the other ends that the rule matches. With AnyPeer it matches
+	// every one; without it, and with no peers, none.
+	AnyPeer bool
+	Peers   []Peer
+	// Ports are the protocols and ports at the connection's destination. With
+	// AnyPort the rule matches all, ICMP and other protocols included.
+	AnyPort bool
+	Ports   []Port
+}
+
+// Port is one protocol and its ports.
+type Port struct {
+	Protocol traffic.Protocol
+	// From and To are the first and the last port, both included. Both zero
+	// with an empty Name: every port of the protocol.
+	From, To uint16
+	// Name is a container port's name, resolved on the destination pod.
+	Name string
+}
+
+// String is "TCP", "TCP 80", "TCP 80-90" or "TCP http".
+func (p Port) String() string {
+	switch {
+	case p.Name != "":
+		return p.Protocol.String() + " " + p.Name
+	case p.From == 0 && p.To == 0:
+		return p.Protocol.String()
+	case p.From == p.To:
+		return fmt.Sprintf("%s %d", p.Protocol, p.From)
+	}
+	return fmt.Sprintf("%s %d-%d", p.Protocol, p.From, p.To)
+}
+
+// Source is where a policy was read; its zero value is unknown.
+type Source struct {
+	File string // a path or "-"
+	Line int    // of the object's first line, from 1
+}
+
+// In is the policy's rules of a direction, nil if it has none.
+func (p *Policy) In(d traffic.Direction) *Rules {
+	if d == traffic.Ingress {
+		return p.Ingress
+	}
+	return p.Egress
+}
