@@ -1,0 +1,37 @@
+# `make help` lists the targets. Each installs what it needs (hack/need).
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+GO ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME ?= 30s
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/bulkhead
+	@hack/need go
+	$(GO) build -trimpath -o bin/bulkhead ./cmd/bulkhead
+
+.PHONY: demo
+demo: build ## run the web-shop example in the lab
+	bin/bulkhead lab run examples/web-shop
+
+.PHONY: test
+test: lint ## all checks and tests of every day (under 15 minutes on two cores)
+	@hack/need go gcc nft ip conntrack
+	$(GO) test -timeout 20m ./...
+
+.PHONY: lint
+lint: ## gofmt, go vet, go mod tidy, staticcheck
+	@hack/need go
+	@files=$$(git ls-files '*.go' | xargs gofmt -l); test -z "$$files" || { echo "not gofmt-ed: $$files"; exit 1; }
+	$(GO) mod tidy -diff
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+.PHONY: test-race
+test-race: ## the tests under the race detector (slow)
+	@hack/need go gcc nft ip conntrack
+	$(GO) test -race -timeout 60m ./...
