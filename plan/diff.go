@@ -19,15 +19,18 @@ type Edit[V any] struct {
 // nothing.
 type Diff struct {
 	Peers   map[PeerID]Edit[[]string]
+	Wider   map[PeerID]Edit[PeerID]
 	Addrs   map[netip.Addr]Edit[PeerID]
 	Ranges  map[Range]Edit[PeerID]
 	Local   map[netip.Addr]Edit[Local]
 	Classes map[ClassID]ClassEdit
 }
 
-// ClassEdit is the change of one class. Old and New are nil where the class does
-// not exist; Rows has only the rows that differ.
+// ClassEdit is the change of one class. Rows has only the rows that differ; all
+// of them for a class that is new or gone.
 type ClassEdit struct {
+	// Old is the class before and New the class after, nil where there is none.
+	// New is whole. Of a class that goes on existing, Old lacks the rows.
 	Old, New *Class
 	Rows     map[Row]Edit[traffic.Verdict]
 }
@@ -36,6 +39,7 @@ type ClassEdit struct {
 func Compare(a, b *Plan) Diff {
 	d := Diff{
 		Peers:  edits(a.Peers, b.Peers, slices.Equal[[]string]),
+		Wider:  edits(a.Wider, b.Wider, same[PeerID]),
 		Addrs:  edits(a.Addrs, b.Addrs, same[PeerID]),
 		Ranges: edits(a.Ranges, b.Ranges, same[PeerID]),
 		Local:  edits(a.Local, b.Local, same[Local]),
@@ -44,14 +48,70 @@ func Compare(a, b *Plan) Diff {
 		if d.Classes == nil {
 			d.Classes = map[ClassID]ClassEdit{}
 		}
-		d.Classes[id] = ClassEdit{Old: e.Old, New: e.New, Rows: edits(e.Old.rows(), e.New.rows(), same[traffic.Verdict])}
+		rows := edits(e.Old.rows(), e.New.rows(), same[traffic.Verdict])
+		if e.Had && e.Has {
+			e.Old = e.Old.head()
+		}
+		d.Classes[id] = ClassEdit{Old: e.Old, New: e.New, Rows: rows}
 	}
 	return d
 }
 
 // Empty tells whether the diff changes nothing.
 func (d Diff) Empty() bool {
-	return len(d.Peers)+len(d.Addrs)+len(d.Ranges)+len(d.Local)+len(d.Classes) == 0
+	return len(d.Peers)+len(d.Wider)+len(d.Addrs)+len(d.Ranges)+len(d.Local)+len(d.Classes) == 0
+}
+
+// Len is the number of table entries that the diff touches: addresses, ranges,
+// wider groups, local pods, classes that come, go or get another default, and
+// rows. What only people read does not count.
+func (d Diff) Len() int {
+	n := len(d.Wider) + len(d.Addrs) + len(d.Ranges) + len(d.Local)
+	for _, e := range d.Classes {
+		if e.Old == nil || e.New == nil || e.Old.Default != e.New.Default {
+			n++
+		}
+		n += len(e.Rows)
+	}
+	return n
+}
+
+// Apply changes a plan as the diff says. The plan must be one that the diff was
+// made from; it shares no map with the diff afterwards.
+func (d Diff) Apply(p *Plan) {
+	apply(p.Peers, d.Peers)
+	apply(p.Wider, d.Wider)
+	apply(p.Addrs, d.Addrs)
+	apply(p.Ranges, d.Ranges)
+	apply(p.Local, d.Local)
+	for id, e := range d.Classes {
+		if e.New == nil {
+			delete(p.Classes, id)
+			continue
+		}
+		class := e.New.head()
+		class.Rows = map[Row]traffic.Verdict{}
+		if old, ok := p.Classes[id]; ok {
+			class.Rows = old.Rows
+		}
+		apply(class.Rows, e.Rows)
+		p.Classes[id] = class
+	}
+}
+
+func apply[K comparable, V any](to map[K]V, edits map[K]Edit[V]) {
+	for k, e := range edits {
+		if e.Has {
+			to[k] = e.New
+		} else {
+			delete(to, k)
+		}
+	}
+}
+
+// head is the class without its rows.
+func (c *Class) head() *Class {
+	return &Class{Direction: c.Direction, Policies: c.Policies, Default: c.Default}
 }
 
 func (c *Class) rows() map[Row]traffic.Verdict {

@@ -39,6 +39,21 @@ type Plan struct {
 	// Peers says what each PeerID in use stands for: its matchers, sorted, for
 	// people to read.
 	Peers map[PeerID][]string
+	// Wider says of a group which wider group it is part of: the one that
+	// satisfies only the matchers which most of the cluster does, such as every
+	// pod or 0.0.0.0/0. Where a group has no row of its own, the rows of its
+	// wider group apply; without it, a rule for every pod would need a row for
+	// each group in each class. A wider group has no wider one itself, and an
+	// address may belong to it directly. In the kernel it is one more data map,
+	// asked between two lookups in the class's sets:
+	//
+	//	meta priority . meta l4proto . th dport @class_allow return
+	//	meta priority set meta priority map @wider
+	//	meta priority . meta l4proto . th dport @class_allow return
+	//
+	// A group without a wider one is not in the map; then the second lookup
+	// repeats the first and finds as little.
+	Wider map[PeerID]PeerID
 	// Addrs are the addresses whose group differs from what Ranges gives them;
 	// no value is zero. An address inside a range that no matcher picks all the
 	// same has the group of the empty set, which is a PeerID like any other.
@@ -55,6 +70,7 @@ func New(node string) *Plan {
 	return &Plan{
 		Node:    node,
 		Peers:   map[PeerID][]string{},
+		Wider:   map[PeerID]PeerID{},
 		Addrs:   map[netip.Addr]PeerID{},
 		Ranges:  map[Range]PeerID{},
 		Local:   map[netip.Addr]Local{},
@@ -94,8 +110,8 @@ type Class struct {
 
 // Row is what a row of a class matches.
 type Row struct {
-	// Peer is the other end's group; with AnyPeer the row matches every end
-	// for which no row of its own group decided, and Peer is zero.
+	// Peer is the other end's group or its wider group; with AnyPeer the row
+	// matches every end for which no row of these decided, and Peer is zero.
 	Peer    PeerID
 	AnyPeer bool
 	// Protocol is the packet's protocol; AnyProtocol matches all, and then
@@ -123,9 +139,4 @@ func (r Row) String() string {
 		return s + " " + strconv.Itoa(int(r.From))
 	}
 	return fmt.Sprintf("%s %d-%d", s, r.From, r.To)
-}
-
-func (r Row) matches(peer PeerID, protocol traffic.Protocol, port uint16) bool {
-	return (r.AnyPeer || r.Peer == peer) &&
-		(r.Protocol == traffic.AnyProtocol || r.Protocol == protocol && r.From <= port && port <= r.To)
 }

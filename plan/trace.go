@@ -36,7 +36,8 @@ func (p *Plan) allows(id ClassID, peer netip.Addr, packet Packet) bool {
 	if !ok {
 		return id == 0
 	}
-	return class.Lookup(p.PeerOf(peer), packet.Protocol, packet.Port) == traffic.Allow
+	group := p.PeerOf(peer)
+	return class.Lookup(group, p.Wider[group], packet.Protocol, packet.Port) == traffic.Allow
 }
 
 // PeerOf is the group of an address.
@@ -52,20 +53,41 @@ func (p *Plan) PeerOf(addr netip.Addr) PeerID {
 	return 0
 }
 
-// Lookup is the class's verdict, from the most to the least telling row: the
-// peer's ports, the peer, any peer's ports, any peer, the default.
-func (c *Class) Lookup(peer PeerID, protocol traffic.Protocol, port uint16) traffic.Verdict {
-	type rank struct{ anyPeer, anyProtocol bool }
-	found := map[rank]traffic.Verdict{}
-	for row, verdict := range c.Rows {
-		if row.matches(peer, protocol, port) {
-			found[rank{row.AnyPeer, row.Protocol == traffic.AnyProtocol}] = verdict
+// Lookup is the class's verdict on a peer group and the group that it is part
+// of, zero if there is none. The most telling row wins: the peer's ports, the
+// peer, the wider group's ports, the wider group, any peer's ports, any peer,
+// the default.
+func (c *Class) Lookup(peer, wider PeerID, protocol traffic.Protocol, port uint16) traffic.Verdict {
+	best, verdict := noRow, c.Default
+	for row, v := range c.Rows {
+		if rank := row.rank(peer, wider, protocol, port); rank < best {
+			best, verdict = rank, v
 		}
 	}
-	for _, r := range []rank{{false, false}, {false, true}, {true, false}, {true, true}} {
-		if verdict, ok := found[r]; ok {
-			return verdict
-		}
+	return verdict
+}
+
+// noRow is behind every rank.
+const noRow = 6
+
+// rank is the row's place in the order of Lookup, noRow if it does not match.
+func (r Row) rank(peer, wider PeerID, protocol traffic.Protocol, port uint16) int {
+	var rank int
+	switch {
+	case r.AnyPeer:
+		rank = 4
+	case r.Peer == peer:
+		rank = 0
+	case r.Peer == wider:
+		rank = 2
+	default:
+		return noRow
 	}
-	return c.Default
+	switch {
+	case r.Protocol == traffic.AnyProtocol:
+		return rank + 1
+	case r.Protocol == protocol && r.From <= port && port <= r.To:
+		return rank
+	}
+	return noRow
 }
