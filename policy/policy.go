@@ -81,6 +81,9 @@ func (r Ref) String() string {
 	return r.Namespace + "/" + r.Name
 }
 
+// MarshalText writes the reference as String does.
+func (r Ref) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
 // Compare orders references by dialect, kind, namespace and name.
 func (r Ref) Compare(o Ref) int {
 	return compareRefs(r, o)

@@ -1,0 +1,113 @@
+package verdict
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/bulkhead-dev/bulkhead/cluster"
+	"github.com/bulkhead-dev/bulkhead/policy"
+	"github.com/bulkhead-dev/bulkhead/traffic"
+)
+
+// Evaluator judges connections of one cluster under one set of policies. Which
+// policies select a pod is worked out when the pod is first met.
+type Evaluator struct {
+	snapshot *cluster.Snapshot
+	tiers    []tier
+	subjects sync.Map // *cluster.Pod -> *subject
+}
+
+// tier is a tier's policies by the namespace that their subjects are in; the
+// empty name has those that look at all namespaces.
+type tier struct {
+	policy.Tier
+	byNamespace map[string][]*policy.Policy
+}
+
+// subject is a pod with the stages that its connections pass.
+type subject struct {
+	ingress, egress []stage
+}
+
+// stage is what a tier has for one pod and direction: at least one policy, in
+// the order of evaluation.
+type stage struct {
+	tier     policy.Tier
+	policies []*policy.Policy
+	isolates bool // one of the policies does
+}
+
+// New prepares an evaluator. A policy of a tier that the set does not have is a
+// reader's mistake, and New panics rather than forget the policy.
+func New(snapshot *cluster.Snapshot, set *policy.Set) *Evaluator {
+	e := &Evaluator{snapshot: snapshot}
+	index := map[string]tier{}
+	for _, t := range set.SortedTiers() {
+		entry := tier{Tier: t, byNamespace: map[string][]*policy.Policy{}}
+		index[t.Name] = entry
+		e.tiers = append(e.tiers, entry)
+	}
+	for _, p := range set.Policies {
+		namespaces := index[p.Tier].byNamespace
+		if namespaces == nil {
+			panic(fmt.Sprintf("policy %s is of tier %q, which the set does not have", p.Ref, p.Tier))
+		}
+		namespaces[p.Subject.Namespace] = append(namespaces[p.Subject.Namespace], p)
+	}
+	return e
+}
+
+// Evaluate judges a connection and says why.
+func (e *Evaluator) Evaluate(c Connection) Result {
+	result := Result{
+		Egress:  e.explain(c, traffic.Egress),
+		Ingress: e.explain(c, traffic.Ingress),
+	}
+	if result.Egress.Verdict == traffic.Allow && result.Ingress.Verdict == traffic.Allow {
+		result.Verdict = traffic.Allow
+	}
+	return result
+}
+
+// Verdict judges a connection without the reason.
+func (e *Evaluator) Verdict(c Connection) traffic.Verdict {
+	if e.decide(c, traffic.Egress, nil).verdict == traffic.Allow {
+		return e.decide(c, traffic.Ingress, nil).verdict
+	}
+	return traffic.Deny
+}
+
+// stages are what a connection of the pod passes in a direction.
+func (e *Evaluator) stages(pod *cluster.Pod, d traffic.Direction) []stage {
+	known, ok := e.subjects.Load(pod)
+	if !ok {
+		known, _ = e.subjects.LoadOrStore(pod, &subject{
+			ingress: e.prepare(pod, traffic.Ingress),
+			egress:  e.prepare(pod, traffic.Egress),
+		})
+	}
+	if d == traffic.Ingress {
+		return known.(*subject).ingress
+	}
+	return known.(*subject).egress
+}
+
+func (e *Evaluator) prepare(pod *cluster.Pod, d traffic.Direction) []stage {
+	namespaceLabels := e.snapshot.NamespaceLabels(pod.Namespace)
+	var stages []stage
+	for _, t := range e.tiers {
+		s := stage{tier: t.Tier}
+		for _, p := range slices.Concat(t.byNamespace[pod.Namespace], t.byNamespace[""]) {
+			if p.In(d) != nil && p.Subject.Matches(pod, namespaceLabels) {
+				s.policies = append(s.policies, p)
+				s.isolates = s.isolates || p.In(d).Isolates
+			}
+		}
+		if len(s.policies) > 0 {
+			slices.SortFunc(s.policies, policy.Compare)
+			stages = append(stages, s)
+		}
+	}
+	return stages
+}

@@ -1,0 +1,195 @@
+package verdict
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/bulkhead-dev/bulkhead/policy"
+	"github.com/bulkhead-dev/bulkhead/traffic"
+)
+
+// explain decides one direction and puts it in words.
+func (e *Evaluator) explain(c Connection, d traffic.Direction) Decision {
+	var way trail
+	f := e.decide(c, d, &way)
+	decision := Decision{Verdict: f.verdict}
+	for _, ev := range way {
+		decision.Steps = append(decision.Steps, ev.String(d))
+		if ev.policy != nil {
+			decision.involve(ev.policy)
+		}
+	}
+	switch {
+	case f.exemption != notExempt:
+		decision.Reason = f.exemption.reason(c.subject(d), c, d)
+	case f.stage == nil:
+		decision.Reason = e.undecided(c, d, way)
+	case f.policy != nil:
+		e.byRule(&decision, f, c, d)
+	default:
+		e.byIsolation(&decision, f.stage, c, d)
+	}
+	return decision
+}
+
+func (d *Decision) involve(p *policy.Policy) {
+	if !slices.Contains(d.Policies, p.Ref) {
+		d.Policies = append(d.Policies, p.Ref)
+	}
+}
+
+func (x exemption) reason(subject Endpoint, c Connection, d traffic.Direction) string {
+	switch {
+	case x == toItself:
+		return fmt.Sprintf("%s reaches itself, which is never filtered", subject)
+	case x == fromOwnNode:
+		return fmt.Sprintf("%s runs on %s, and a node always reaches its own pods", subject, hostWords(c.From))
+	case subject.Pod != nil:
+		return fmt.Sprintf("%s is on its node's network: no policy selects it", subject)
+	case subject.Node != "":
+		return fmt.Sprintf("%s is a node: no policy selects it for %s", subject, d)
+	}
+	return fmt.Sprintf("%s is outside the cluster: no policy selects it for %s", subject, d)
+}
+
+// hostWords is the node that an endpoint is.
+func hostWords(e Endpoint) string {
+	if e.Pod != nil {
+		return e.String() + "'s node"
+	}
+	return e.String()
+}
+
+// undecided is the reason where every tier let the connection go on.
+func (e *Evaluator) undecided(c Connection, d traffic.Direction, way trail) string {
+	subject := c.subject(d)
+	stages := e.stages(subject.NetworkPod(), d)
+	if len(stages) == 0 {
+		return fmt.Sprintf("no policy selects %s for %s", subject, d)
+	}
+	passes := func(ev event) bool { return (ev.policy != nil || ev.stage.isolates) && ev.action(d) == policy.Pass }
+	if i := slices.IndexFunc(way, passes); i >= 0 {
+		return fmt.Sprintf("passed on by %s, and no later tier decides", way[i].ruleName(d))
+	}
+	var selecting []policy.Ref
+	for _, s := range stages {
+		selecting = append(selecting, refs(s.policies)...)
+	}
+	return fmt.Sprintf("selected for %s by %s, but no rule decides %s", d, join(selecting), c.towards(d))
+}
+
+// byRule is the reason where a rule decided.
+func (e *Evaluator) byRule(decision *Decision, f finding, c Connection, d traffic.Direction) {
+	rule := &f.policy.In(d).Rules[f.rule]
+	decision.Tier, decision.Policy, decision.Rule = f.stage.tier.Name, f.policy.Ref, &f.rule
+	verb := "denied"
+	if f.verdict == traffic.Allow {
+		verb = "allowed"
+	}
+	decided := event{f.stage, f.policy, f.rule}
+	decision.Reason = fmt.Sprintf("%s by %s: %s", verb, decided.ruleName(d), e.matched(rule, c, d))
+	if f.verdict == traffic.Allow {
+		e.byOthers(decision, decided, c, d)
+	}
+}
+
+// byOthers adds the other NetworkPolicies that allow the connection too: they
+// add up, so taking the first away would not close it.
+func (e *Evaluator) byOthers(decision *Decision, decided event, c Connection, d traffic.Direction) {
+	if decided.policy.Dialect != policy.Kubernetes {
+		return
+	}
+	var also []string
+	for _, p := range decided.stage.policies {
+		if p.Dialect != policy.Kubernetes {
+			continue
+		}
+		for i := range p.In(d).Rules {
+			other := event{decided.stage, p, i}
+			if other != decided && other.action(d) == policy.Allow && e.matches(&p.In(d).Rules[i], c, d) {
+				also = append(also, other.ruleName(d))
+				decision.involve(p)
+			}
+		}
+	}
+	if len(also) > 0 {
+		decision.Reason += "; also by " + strings.Join(also, ", ")
+	}
+}
+
+// byIsolation is the reason where the end of a tier denied.
+func (e *Evaluator) byIsolation(decision *Decision, s *stage, c Connection, d traffic.Direction) {
+	var isolating []policy.Ref
+	for _, p := range s.policies {
+		if p.In(d).Isolates {
+			isolating = append(isolating, p.Ref)
+			decision.involve(p)
+		}
+	}
+	decision.Tier = s.tier.Name
+	if len(isolating) == 1 {
+		decision.Policy = isolating[0]
+	}
+	decision.Reason = fmt.Sprintf("isolated for %s by %s; no rule allows %s", d, join(isolating), c.towards(d))
+	decision.Hints = e.hints(s, c, d)
+}
+
+// towards names what a rule would have to speak of: the other end and the port.
+func (c Connection) towards(d traffic.Direction) string {
+	return fmt.Sprintf("%s on %s", c.other(d), c.what())
+}
+
+// action is the rule's, or at the end of a tier what the end does.
+func (ev event) action(d traffic.Direction) policy.Action {
+	switch {
+	case ev.policy != nil:
+		return ev.policy.In(d).Rules[ev.rule].Action
+	case ev.stage.isolates:
+		return ev.stage.tier.End
+	}
+	return policy.Pass
+}
+
+// ruleName is "shop/backend rule 0", with the rule's own name if it has one.
+func (ev event) ruleName(d traffic.Direction) string {
+	if ev.policy == nil {
+		return "tier " + ev.stage.tier.Name
+	}
+	if name := ev.policy.In(d).Rules[ev.rule].Name; name != "" {
+		return fmt.Sprintf("%s rule %d (%s)", ev.policy.Ref, ev.rule, name)
+	}
+	return fmt.Sprintf("%s rule %d", ev.policy.Ref, ev.rule)
+}
+
+var verbs = map[policy.Action]string{
+	policy.Allow: "allows", policy.Deny: "denies", policy.Pass: "passes", policy.Log: "logs",
+}
+
+// String is a step for people: "Admin tier: acme-baseline rule 2 passes".
+func (ev event) String(d traffic.Direction) string {
+	verb := verbs[ev.action(d)]
+	switch {
+	case ev.policy != nil:
+		return fmt.Sprintf("%s tier: %s %s", ev.stage.tier.Name, ev.ruleName(d), verb)
+	case ev.stage.isolates:
+		return fmt.Sprintf("%s tier: no rule decides; the tier %s what it isolates", ev.stage.tier.Name, verb)
+	}
+	return fmt.Sprintf("%s tier: no rule of %s decides", ev.stage.tier.Name, join(refs(ev.stage.policies)))
+}
+
+func refs(policies []*policy.Policy) []policy.Ref {
+	out := make([]policy.Ref, len(policies))
+	for i, p := range policies {
+		out[i] = p.Ref
+	}
+	return out
+}
+
+func join(refs []policy.Ref) string {
+	names := make([]string, len(refs))
+	for i, r := range refs {
+		names[i] = r.String()
+	}
+	return strings.Join(names, ", ")
+}
