@@ -1,0 +1,85 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/bulkhead-dev/bulkhead/traffic"
+)
+
+// Text is the diff in the lines of the plans' text: those that go start with
+// "- ", those that come with "+ ", and a class that goes on existing stands
+// above its changes with two spaces. It is empty if nothing differs.
+func (d Diff) Text() string {
+	var b strings.Builder
+	for _, id := range slices.Sorted(maps.Keys(d.Peers)) {
+		writeEdit(&b, d.Peers[id], func(m []string) []string { return peerLines(id, m) })
+	}
+	for _, id := range slices.Sorted(maps.Keys(d.Wider)) {
+		writeEdit(&b, d.Wider[id], func(w PeerID) []string { return []string{widerLine(id, w)} })
+	}
+	for _, addr := range sortedAddrs(d.Addrs) {
+		writeEdit(&b, d.Addrs[addr], func(id PeerID) []string { return []string{addrLine(addr, id)} })
+	}
+	for _, r := range slices.SortedFunc(maps.Keys(d.Ranges), Range.Compare) {
+		writeEdit(&b, d.Ranges[r], func(id PeerID) []string { return []string{rangeLine(r, id)} })
+	}
+	for _, addr := range sortedAddrs(d.Local) {
+		writeEdit(&b, d.Local[addr], func(l Local) []string { return []string{localLine(addr, l)} })
+	}
+	for _, id := range slices.Sorted(maps.Keys(d.Classes)) {
+		d.Classes[id].write(&b, id)
+	}
+	return b.String()
+}
+
+func writeEdit[V any](b *strings.Builder, e Edit[V], lines func(V) []string) {
+	if e.Had {
+		mark(b, "- ", lines(e.Old)...)
+	}
+	if e.Has {
+		mark(b, "+ ", lines(e.New)...)
+	}
+}
+
+func (e ClassEdit) write(b *strings.Builder, id ClassID) {
+	switch {
+	case e.Old == nil:
+		mark(b, "+ ", classLine(id, e.New))
+	case e.New == nil:
+		mark(b, "- ", classLine(id, e.Old))
+	case classLine(id, e.Old) == classLine(id, e.New):
+		mark(b, "  ", classLine(id, e.New))
+	default:
+		mark(b, "- ", classLine(id, e.Old))
+		mark(b, "+ ", classLine(id, e.New))
+	}
+	before, after := e.Old.policies(), e.New.policies()
+	for _, name := range before {
+		if !slices.Contains(after, name) {
+			mark(b, "- ", policyLine(name))
+		}
+	}
+	for _, name := range after {
+		if !slices.Contains(before, name) {
+			mark(b, "+ ", policyLine(name))
+		}
+	}
+	for _, row := range slices.SortedFunc(maps.Keys(e.Rows), Row.Compare) {
+		writeEdit(b, e.Rows[row], func(v traffic.Verdict) []string { return []string{rowLine(row, v)} })
+	}
+}
+
+func (c *Class) policies() []string {
+	if c == nil {
+		return nil
+	}
+	return c.Policies
+}
+
+func mark(b *strings.Builder, sign string, lines ...string) {
+	for _, l := range lines {
+		line(b, sign+l)
+	}
+}

@@ -1,0 +1,173 @@
+package plan
+
+import (
+	"net/netip"
+	"slices"
+	"sort"
+
+	"github.com/bulkhead-dev/bulkhead/traffic"
+)
+
+// Index judges packets as Plan.Trace does, in about a microsecond each whatever
+// the plan's size. It reads the plan and prepares what it needs on first use, so
+// it belongs to one goroutine, and Update must follow every change of the plan.
+type Index struct {
+	plan    *Plan
+	v4, v6  []Range // sorted
+	stale   bool    // v4 and v6 are to be made anew
+	classes map[ClassID]*classIndex
+	worse   map[step]bool
+}
+
+// step is an address's way from one group to another.
+type step struct{ from, to PeerID }
+
+type classIndex struct {
+	fallback  traffic.Verdict
+	protocols []traffic.Protocol // that rows name
+	rows      map[rowKey][]ports
+}
+
+type rowKey struct {
+	peer     PeerID
+	anyPeer  bool
+	protocol traffic.Protocol
+}
+
+// ports are the ports of one row; those of one key are sorted.
+type ports struct {
+	from, to uint16
+	verdict  traffic.Verdict
+}
+
+// NewIndex is an index of a plan.
+func NewIndex(p *Plan) *Index {
+	return &Index{plan: p, stale: true, classes: map[ClassID]*classIndex{}, worse: map[step]bool{}}
+}
+
+// Update tells the index that the diff has become part of its plan.
+func (x *Index) Update(d Diff) {
+	x.stale = x.stale || len(d.Ranges) > 0
+	for id := range d.Classes {
+		delete(x.classes, id)
+	}
+	if len(d.Classes)+len(d.Wider) > 0 {
+		clear(x.worse)
+	}
+}
+
+// Trace is Plan.Trace.
+func (x *Index) Trace(packet Packet) traffic.Verdict {
+	if packet.FromNode || packet.From == packet.To {
+		return traffic.Allow
+	}
+	if x.allows(x.plan.Local[packet.From].Egress, packet.To, packet) &&
+		x.allows(x.plan.Local[packet.To].Ingress, packet.From, packet) {
+		return traffic.Allow
+	}
+	return traffic.Deny
+}
+
+func (x *Index) allows(id ClassID, peer netip.Addr, packet Packet) bool {
+	if id == 0 {
+		return true
+	}
+	class := x.class(id)
+	if class == nil {
+		return false
+	}
+	group := x.PeerOf(peer)
+	return class.lookup(group, x.plan.Wider[group], packet.Protocol, packet.Port) == traffic.Allow
+}
+
+// PeerOf is Plan.PeerOf.
+func (x *Index) PeerOf(addr netip.Addr) PeerID {
+	if id, ok := x.plan.Addrs[addr]; ok {
+		return id
+	}
+	return x.rangeOf(addr)
+}
+
+func (x *Index) rangeOf(addr netip.Addr) PeerID {
+	if x.stale {
+		x.sortRanges()
+	}
+	ranges := x.v4
+	if addr.BitLen() == 128 {
+		ranges = x.v6
+	}
+	i := sort.Search(len(ranges), func(i int) bool { return !ranges[i].Last.Less(addr) })
+	if i == len(ranges) || !ranges[i].Contains(addr) {
+		return 0
+	}
+	return x.plan.Ranges[ranges[i]]
+}
+
+func (x *Index) sortRanges() {
+	x.v4, x.v6, x.stale = x.v4[:0], x.v6[:0], false
+	for r := range x.plan.Ranges {
+		if r.First.BitLen() == 32 {
+			x.v4 = append(x.v4, r)
+		} else {
+			x.v6 = append(x.v6, r)
+		}
+	}
+	slices.SortFunc(x.v4, Range.Compare)
+	slices.SortFunc(x.v6, Range.Compare)
+}
+
+func (x *Index) class(id ClassID) *classIndex {
+	if found, ok := x.classes[id]; ok {
+		return found
+	}
+	class, ok := x.plan.Classes[id]
+	if !ok {
+		return nil
+	}
+	made := newClassIndex(class)
+	x.classes[id] = made
+	return made
+}
+
+func newClassIndex(c *Class) *classIndex {
+	x := &classIndex{fallback: c.Default, rows: map[rowKey][]ports{}}
+	for row, verdict := range c.Rows {
+		key := rowKey{row.Peer, row.AnyPeer, row.Protocol}
+		x.rows[key] = append(x.rows[key], ports{row.From, row.To, verdict})
+		if row.Protocol != traffic.AnyProtocol && !slices.Contains(x.protocols, row.Protocol) {
+			x.protocols = append(x.protocols, row.Protocol)
+		}
+	}
+	for _, rows := range x.rows {
+		slices.SortFunc(rows, func(a, b ports) int { return int(a.from) - int(b.from) })
+	}
+	return x
+}
+
+func (x *classIndex) lookup(peer, wider PeerID, protocol traffic.Protocol, port uint16) traffic.Verdict {
+	for _, key := range []rowKey{
+		{peer: peer, protocol: protocol}, {peer: peer},
+		{peer: wider, protocol: protocol}, {peer: wider},
+		{anyPeer: true, protocol: protocol}, {anyPeer: true},
+	} {
+		if verdict, ok := x.find(key, port); ok {
+			return verdict
+		}
+	}
+	return x.fallback
+}
+
+func (x *classIndex) find(key rowKey, port uint16) (traffic.Verdict, bool) {
+	rows := x.rows[key]
+	if len(rows) == 0 {
+		return traffic.Deny, false
+	}
+	if key.protocol == traffic.AnyProtocol {
+		return rows[0].verdict, true
+	}
+	i := sort.Search(len(rows), func(i int) bool { return rows[i].to >= port })
+	if i == len(rows) || rows[i].from > port {
+		return traffic.Deny, false
+	}
+	return rows[i].verdict, true
+}
