@@ -1,0 +1,306 @@
+package manifest
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/bulkhead-dev/bulkhead/cluster"
+)
+
+// addressBook knows who has which address.
+type addressBook struct {
+	owners map[netip.Addr]string
+	// nodeRange and serviceRange tell which of the made-up ranges are free.
+	ranges [2]rangeBook
+}
+
+// claim gives an address to an owner. It fails, with the owner's name, if
+// another has it.
+func (a *addressBook) claim(addr netip.Addr, owner string) (other string, ok bool) {
+	if other, taken := a.owners[addr]; taken && other != owner {
+		return other, false
+	}
+	a.owners[addr] = owner
+	return "", true
+}
+
+// take gives the owner a free address of the range. The search begins at a host
+// number that the caller derives from the owner's name, and leaves out those
+// below low. It is false if the range is full.
+func (a *addressBook) take(r netip.Prefix, low, start uint64, owner string) (netip.Addr, bool) {
+	n := hosts(r, &low)
+	start = (start%n + n - low%n) % n
+	for i := range n {
+		addr := nth(r, low+(start+i)%n)
+		if _, taken := a.owners[addr]; !taken {
+			a.owners[addr] = owner
+			return addr, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// maxSearched bounds how much of a range is used. Pods of one node are far
+// fewer.
+const maxSearched = 1 << 16
+
+// hosts is how many addresses of a range can be given out from the lowest on:
+// all but the last, which is for broadcasts. A range too small to leave any out
+// is used whole.
+func hosts(r netip.Prefix, low *uint64) uint64 {
+	bits := r.Addr().BitLen() - r.Bits()
+	if bits < 2 {
+		*low = 0
+		return 1 << bits
+	}
+	return min(maxSearched, uint64(1)<<min(bits, 32)) - 1 - *low
+}
+
+// nth is the address so many places behind the range's first.
+func nth(r netip.Prefix, n uint64) netip.Addr {
+	bytes := r.Addr().As16()
+	for i := 15; n > 0 && i >= 0; i-- {
+		n += uint64(bytes[i])
+		bytes[i] = byte(n)
+		n >>= 8
+	}
+	addr := netip.AddrFrom16(bytes)
+	if r.Addr().Is4() {
+		return addr.Unmap()
+	}
+	return addr
+}
+
+// The ranges out of which addresses are made up, the usual ones of kubeadm and
+// their likes in IPv6 (RFC 4193).
+var (
+	nodeRanges    = [2]netip.Prefix{netip.MustParsePrefix("172.18.0.0/16"), netip.MustParsePrefix("fd00:172:18::/112")}
+	serviceRanges = [2]netip.Prefix{netip.MustParsePrefix("10.96.0.0/16"), netip.MustParsePrefix("fd00:10:96::/112")}
+)
+
+// family indexes pairs of IPv4 and IPv6 things.
+func family(addr netip.Addr) int {
+	if addr.Is4() {
+		return 0
+	}
+	return 1
+}
+
+// assignAddresses gives addresses to nodes and pods: those that the input
+// states, then those that are kept, then new ones.
+func (b *builder) assignAddresses() {
+	b.claimNodes()
+	b.claimPods()
+	if len(b.errs) > 0 {
+		return // what follows would only repeat it
+	}
+	b.keepAddresses()
+	families := b.families()
+	for _, node := range b.nodes {
+		b.addressNode(node, families)
+	}
+	seats := slices.Clone(b.seats)
+	slices.SortFunc(seats, func(a, b *seat) int { return strings.Compare(a.pod.Name.String(), b.pod.Name.String()) })
+	for _, s := range seats {
+		b.addressPod(s, families)
+	}
+}
+
+func (b *builder) claimNodes() {
+	for _, node := range b.nodes {
+		owner := "Node " + node.Name
+		o := b.byKey[key{"Node", "", node.Name}]
+		for _, addr := range node.Addrs {
+			if other, ok := b.ips.claim(addr, owner); !ok && o != nil {
+				b.failAt(o, "status.addresses", "address %s is that of %s as well", addr, other)
+			}
+		}
+		for _, r := range node.PodCIDRs {
+			if other := b.ips.ranges[family(r.Addr())].claim(r, owner); other != "" && o != nil {
+				b.failAt(o, "spec.podCIDRs", "%s overlaps a range of %s: give each node its own", r, other)
+			}
+		}
+	}
+}
+
+func (b *builder) claimPods() {
+	for _, s := range b.seats {
+		for _, addr := range s.pod.Addrs {
+			b.ips.ranges[family(addr)].avoid(addr)
+			if other, ok := b.ips.claim(addr, "Pod "+s.pod.Name.String()); !ok {
+				b.failAt(s.from, "status.podIP", "address %s is that of %s as well: remove one of the two", addr, other)
+			}
+		}
+	}
+}
+
+// keepAddresses gives back what pods and nodes had in the cluster to keep, where
+// it is still free.
+func (b *builder) keepAddresses() {
+	if b.opts.Keep == nil {
+		return
+	}
+	for _, node := range b.nodes {
+		if kept, ok := b.opts.Keep.Nodes[node.Name]; ok {
+			b.keepNode(node, kept)
+		}
+	}
+	for _, s := range b.seats {
+		kept, ok := b.opts.Keep.Pods[s.pod.Name]
+		if ok && kept.Node == s.pod.Node && len(s.pod.Addrs) == 0 && !s.pod.HostNetwork && !kept.HostNetwork {
+			s.pod.Addrs = b.keepFree(kept.Addrs, "Pod "+s.pod.Name.String())
+		}
+	}
+}
+
+func (b *builder) keepNode(node, kept *cluster.Node) {
+	owner := "Node " + node.Name
+	if len(node.Addrs) == 0 {
+		node.Addrs = b.keepFree(kept.Addrs, owner)
+	}
+	if len(node.PodCIDRs) > 0 {
+		return
+	}
+	for _, r := range kept.PodCIDRs {
+		if b.ips.ranges[family(r.Addr())].claim(r, owner) == "" {
+			node.PodCIDRs = append(node.PodCIDRs, r)
+		}
+	}
+}
+
+func (b *builder) keepFree(addrs []netip.Addr, owner string) []netip.Addr {
+	var kept []netip.Addr
+	for _, addr := range addrs {
+		if _, ok := b.ips.claim(addr, owner); ok {
+			kept = append(kept, addr)
+		}
+	}
+	return kept
+}
+
+// families tells for which families addresses are made up, IPv4 and IPv6.
+func (b *builder) families() [2]bool {
+	switch b.opts.Families {
+	case IPv4:
+		return [2]bool{true, false}
+	case IPv6:
+		return [2]bool{false, true}
+	case DualStack:
+		return [2]bool{true, true}
+	}
+	var pods, ranges [2]bool
+	for _, s := range b.seats {
+		for _, addr := range s.pod.Addrs {
+			pods[family(addr)] = true
+		}
+	}
+	for _, node := range b.nodes {
+		for _, r := range node.PodCIDRs {
+			ranges[family(r.Addr())] = true
+		}
+	}
+	none := [2]bool{}
+	if pods != none {
+		return pods
+	}
+	if ranges != none {
+		return ranges
+	}
+	return [2]bool{true, true}
+}
+
+// Host numbers of nodes: low ones are left to routers, and node-1 is next to
+// them.
+const (
+	lowestNodeHost = 2
+	nodeHostOffset = 10
+)
+
+// lowestPodHost leaves a range's first address to the node's gateway.
+const lowestPodHost = 2
+
+func (b *builder) addressNode(node *cluster.Node, families [2]bool) {
+	owner := "Node " + node.Name
+	hasAddr, hasRange := [2]bool{}, [2]bool{}
+	for _, addr := range node.Addrs {
+		hasAddr[family(addr)] = true
+	}
+	for _, r := range node.PodCIDRs {
+		hasRange[family(r.Addr())] = true
+	}
+	number := numberOf(node.Name)
+	for f, wanted := range families {
+		if !wanted {
+			continue
+		}
+		if !hasAddr[f] {
+			if addr, ok := b.ips.take(nodeRanges[f], lowestNodeHost, nodeHostOffset+number, owner); ok {
+				node.Addrs = append(node.Addrs, addr)
+			}
+		}
+		if !hasRange[f] {
+			b.addRange(node, f, number)
+		}
+	}
+}
+
+// numberOf is the number at the end of a name, else one from its hash.
+func numberOf(name string) uint64 {
+	digits := name[len(strings.TrimRight(name, "0123456789")):]
+	if n, err := strconv.ParseUint(digits, 10, 16); err == nil {
+		return n
+	}
+	return hash(name) % 256
+}
+
+func (b *builder) addRange(node *cluster.Node, f int, number uint64) bool {
+	r, ok := b.ips.ranges[f].take(podRanges[f], number, "Node "+node.Name)
+	if ok {
+		node.PodCIDRs = append(node.PodCIDRs, r)
+	}
+	return ok
+}
+
+// addressPod completes a pod's addresses. A pod with some of its own is
+// complete.
+func (b *builder) addressPod(s *seat, families [2]bool) {
+	node := b.bundle.Snapshot.Nodes[s.pod.Node]
+	if s.pod.HostNetwork {
+		s.pod.Addrs = node.Addrs
+		return
+	}
+	if len(s.pod.Addrs) > 0 {
+		return
+	}
+	for f, wanted := range families {
+		if wanted {
+			b.addressFrom(s, node, f)
+		}
+	}
+}
+
+// addressFrom takes an address from the node's ranges; a node whose ranges are
+// full gets one more.
+func (b *builder) addressFrom(s *seat, node *cluster.Node, f int) {
+	name := s.pod.Name.String()
+	start := hash(name)
+	tried := 0
+	for {
+		for ; tried < len(node.PodCIDRs); tried++ {
+			r := node.PodCIDRs[tried]
+			if family(r.Addr()) != f {
+				continue
+			}
+			if addr, ok := b.ips.take(r, lowestPodHost, start, "Pod "+name); ok {
+				s.pod.Addrs = append(s.pod.Addrs, addr)
+				return
+			}
+		}
+		if !b.addRange(node, f, numberOf(node.Name)) {
+			b.failAt(s.from, "", "no address is left for pod %s on node %s", s.pod.Name, node.Name)
+			return
+		}
+	}
+}

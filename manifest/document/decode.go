@@ -1,0 +1,204 @@
+package document
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// Mode says what Decode does with fields that the target does not have.
+type Mode uint8
+
+// The modes.
+const (
+	Lenient Mode = iota // they are skipped
+	Strict              // they are problems
+)
+
+// Decode fills the struct that target points to, by its json tags and with
+// names compared exactly, as the API server does. Every field that does not fit
+// is a Problem; the others are filled all the same.
+func Decode(n *Node, target any, mode Mode) []Problem {
+	d := &decoder{mode: mode}
+	d.value(n, reflect.ValueOf(target).Elem(), nil)
+	return d.problems
+}
+
+type decoder struct {
+	mode     Mode
+	problems []Problem
+}
+
+// place is where the decoder is: a step below its parent.
+type place struct {
+	parent *place
+	name   string       // of a field or map key
+	index  int          // of a list's item, where name is empty
+	typ    reflect.Type // of the struct that has the field, nil elsewhere
+	line   int          // of the field's name; zero for an item
+}
+
+func (p *place) String() string {
+	if p == nil {
+		return ""
+	}
+	path := p.parent.String()
+	switch {
+	case p.name == "":
+		return path + "[" + strconv.Itoa(p.index) + "]"
+	case p.typ == nil:
+		return path + "[" + p.name + "]"
+	case path == "":
+		return p.name
+	}
+	return path + "." + p.name
+}
+
+func (d *decoder) problem(n *Node, at *place, format string, args ...any) {
+	line := n.Line
+	if at != nil && at.line != 0 {
+		line = at.line
+	}
+	d.problems = append(d.problems, Problem{Line: line, Path: at.String(), Message: fmt.Sprintf(format, args...)})
+}
+
+func (d *decoder) value(n *Node, v reflect.Value, at *place) {
+	if n.Kind == Null {
+		return // as in JSON: no value, no change
+	}
+	if v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			v.Set(reflect.New(v.Type().Elem()))
+		}
+		v = v.Elem()
+	}
+	if u, ok := v.Addr().Interface().(json.Unmarshaler); ok {
+		d.unmarshal(n, u, at)
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		d.fields(n, v, at)
+	case reflect.Slice:
+		d.items(n, v, at)
+	case reflect.Map:
+		d.entries(n, v, at)
+	default:
+		d.scalar(n, v, at)
+	}
+}
+
+// unmarshal fills the API's own scalar types. The only structured one,
+// managedFields' record of who wrote what, is of no use here and left empty.
+func (d *decoder) unmarshal(n *Node, u json.Unmarshaler, at *place) {
+	if _, ok := u.(*metav1.FieldsV1); ok {
+		return
+	}
+	var text []byte
+	switch n.Kind {
+	case String:
+		text, _ = json.Marshal(n.Value) // cannot fail for a string
+	case Bool, Number:
+		text = []byte(n.Value)
+	}
+	if text == nil || u.UnmarshalJSON(text) != nil {
+		d.problem(n, at, "must be %s, is %s", expected(u), n)
+	}
+}
+
+func expected(u json.Unmarshaler) string {
+	switch u.(type) {
+	case *intstr.IntOrString:
+		return "a whole number or a name"
+	case *metav1.Time, *metav1.MicroTime:
+		return "a time such as 2006-01-02T15:04:05Z"
+	}
+	return fmt.Sprintf("a value of type %T", u)
+}
+
+func (d *decoder) items(n *Node, v reflect.Value, at *place) {
+	if n.Kind != List {
+		d.problem(n, at, "must be a list, is %s: start the entry with a dash", n)
+		return
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(n.Items), len(n.Items)))
+	for i, item := range n.Items {
+		d.value(item, v.Index(i), &place{parent: at, index: i})
+	}
+}
+
+func (d *decoder) entries(n *Node, v reflect.Value, at *place) {
+	if n.Kind != Map {
+		d.problem(n, at, "must be a map, is %s: write it as name: value", n)
+		return
+	}
+	v.Set(reflect.MakeMapWithSize(v.Type(), len(n.Fields)))
+	for _, f := range n.Fields {
+		element := reflect.New(v.Type().Elem()).Elem()
+		d.value(f.Value, element, &place{parent: at, name: f.Name, line: f.Line})
+		v.SetMapIndex(reflect.ValueOf(f.Name).Convert(v.Type().Key()), element)
+	}
+}
+
+func (d *decoder) fields(n *Node, v reflect.Value, at *place) {
+	if n.Kind != Map {
+		d.problem(n, at, "must be a map, is %s", n)
+		return
+	}
+	l := layoutOf(v.Type())
+	for _, f := range n.Fields {
+		index, ok := l.fields[f.Name]
+		if ok {
+			d.value(f.Value, v.FieldByIndex(index), &place{parent: at, name: f.Name, typ: v.Type(), line: f.Line})
+		} else if d.mode == Strict {
+			d.problem(n, &place{parent: at, name: f.Name, typ: v.Type(), line: f.Line}, "unknown field%s", suggest(f.Name, v.Type(), at))
+		}
+	}
+}
+
+func (d *decoder) scalar(n *Node, v reflect.Value, at *place) {
+	switch v.Kind() {
+	case reflect.String:
+		if n.Kind != String {
+			d.problem(n, at, "must be a string, is %s%s", n, hint(n, "put it in quotes"))
+			return
+		}
+		v.SetString(n.Value)
+	case reflect.Bool:
+		if n.Kind != Bool {
+			d.problem(n, at, "must be true or false, is %s%s", n, hint(n, "remove the quotes"))
+			return
+		}
+		v.SetBool(n.Value == "true")
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		number, ok := integer(n)
+		if !ok || v.OverflowInt(number) {
+			d.problem(n, at, "must be a whole number of %d bits, is %s%s", v.Type().Bits(), n, hint(n, "remove the quotes"))
+			return
+		}
+		v.SetInt(number)
+	default:
+		d.problem(n, at, "cannot be read as %s", v.Type())
+	}
+}
+
+// hint is advice for a scalar of the wrong kind; there is none for lists and
+// maps.
+func hint(n *Node, advice string) string {
+	if n.Kind == List || n.Kind == Map {
+		return ""
+	}
+	return ": " + advice
+}
+
+func integer(n *Node) (int64, bool) {
+	if n.Kind != Number {
+		return 0, false
+	}
+	number, err := strconv.ParseInt(n.Value, 10, 64)
+	return number, err == nil
+}

@@ -1,0 +1,137 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// text is the content of one file.
+type text struct {
+	file string
+	data []byte
+}
+
+// suffixes of the files that are read in folders.
+var suffixes = []string{".yaml", ".yml", ".json"}
+
+// readAll reads every file once, however often it is named.
+func (l *loader) readAll(paths []string, stdin io.Reader) []text {
+	var texts []text
+	seen := map[string]bool{}
+	read := func(path string, open func() (io.ReadCloser, error)) {
+		if id := identity(path); !seen[id] {
+			seen[id] = true
+			if data, ok := l.read(path, open); ok {
+				texts = append(texts, text{path, data})
+			}
+		}
+	}
+	for _, path := range paths {
+		if path == Stdin {
+			read(path, func() (io.ReadCloser, error) { return io.NopCloser(stdin), nil })
+			continue
+		}
+		for _, file := range l.files(path) {
+			read(file, func() (io.ReadCloser, error) { return os.Open(file) })
+		}
+	}
+	return texts
+}
+
+// identity is the same for two paths to one file.
+func identity(path string) string {
+	if path == Stdin {
+		return path
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
+// files are the files that a path stands for, in the order of their names.
+func (l *loader) files(path string) []string {
+	info, err := os.Stat(path)
+	if err != nil {
+		l.fileError(path, err)
+		return nil
+	}
+	if !info.IsDir() {
+		return []string{path}
+	}
+	var found []string
+	root := path
+	err = filepath.WalkDir(path, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			l.fileError(path, err)
+			if entry != nil && entry.IsDir() {
+				return fs.SkipDir
+			}
+		case entry.IsDir():
+			if path != root && isHidden(entry.Name()) {
+				return fs.SkipDir
+			}
+		case slices.Contains(suffixes, filepath.Ext(path)) && !isHidden(entry.Name()):
+			found = append(found, path)
+		}
+		return nil
+	})
+	if err != nil {
+		l.fileError(path, err)
+	}
+	if len(found) == 0 && len(l.errs) == 0 {
+		l.fail(&Error{File: path, Message: "nothing found: the folder has no .yaml, .yml or .json file"})
+	}
+	return found
+}
+
+// isHidden: version control and editors keep their own YAML in such places.
+func isHidden(name string) bool { return name != "." && name != ".." && name[0] == '.' }
+
+func (l *loader) read(path string, open func() (io.ReadCloser, error)) ([]byte, bool) {
+	file, err := open()
+	if err != nil {
+		l.fileError(path, err)
+		return nil, false
+	}
+	defer file.Close()
+	limit := l.opts.MaxFileSize
+	if limit <= 0 {
+		limit = MaxFileSize
+	}
+	data, err := io.ReadAll(io.LimitReader(file, limit))
+	if err != nil {
+		l.fileError(path, err)
+		return nil, false
+	}
+	if int64(len(data)) >= limit {
+		l.fail(&Error{File: path, Message: fmt.Sprintf("too large: a file must be smaller than %s, split it, for example by namespace", size(limit))})
+		return nil, false
+	}
+	return data, true
+}
+
+func size(bytes int64) string {
+	if bytes%1_000_000 == 0 {
+		return fmt.Sprintf("%d MB", bytes/1_000_000)
+	}
+	return fmt.Sprintf("%d bytes", bytes)
+}
+
+func (l *loader) fileError(path string, err error) {
+	message := err.Error()
+	var pathError *fs.PathError
+	if errors.As(err, &pathError) {
+		message = pathError.Op + ": " + pathError.Err.Error()
+	}
+	l.fail(&Error{File: path, Message: message})
+}

@@ -1,0 +1,199 @@
+package manifest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/bulkhead-dev/bulkhead/manifest/document"
+	"github.com/bulkhead-dev/bulkhead/policy"
+)
+
+// loader gathers the objects of one Load and what is wrong with them.
+type loader struct {
+	opts    Options
+	objects []*object
+	byKey   map[key]*object
+	skipped map[Skipped]int // with Count zero
+	errs    Errors
+}
+
+func newLoader(opts Options) *loader {
+	return &loader{opts: opts, byKey: map[key]*object{}, skipped: map[Skipped]int{}}
+}
+
+// key tells objects apart. It has no API version: the API knows one object by
+// several.
+type key struct {
+	kind, namespace, name string
+}
+
+// object is one object of the input.
+type object struct {
+	Object
+	node *document.Node
+	kind *kind
+	body any // what kind.decode made of it
+}
+
+func (o *object) key() key { return key{o.Kind, o.Namespace, o.Name} }
+
+// String is "Kind namespace/name".
+func (o *Object) String() string {
+	if o.Namespace == "" {
+		return o.Kind + " " + o.Name
+	}
+	return o.Kind + " " + o.Namespace + "/" + o.Name
+}
+
+func (l *loader) fail(e *Error) { l.errs = append(l.errs, e) }
+
+// failAt reports an error at a field of an object.
+func (l *loader) failAt(o *object, path, format string, args ...any) {
+	l.fail(&Error{
+		File: o.Source.File, Line: o.node.LineOf(path), Object: o.String(), Field: path,
+		Message: fmt.Sprintf(format, args...),
+	})
+}
+
+// failFields reports what the API's validation found.
+func (l *loader) failFields(o *object, errs field.ErrorList) {
+	for _, e := range errs {
+		l.failAt(o, e.Field, "%s", e.ErrorBody())
+	}
+}
+
+// parse adds the objects of a file.
+func (l *loader) parse(t text) {
+	nodes, problems := document.Parse(t.data)
+	for _, p := range problems {
+		l.fail(&Error{File: t.file, Line: p.Line, Message: p.Message})
+	}
+	for _, node := range nodes {
+		l.addNode(t.file, node, typeMeta{})
+	}
+}
+
+// typeMeta is an object's kind.
+type typeMeta struct {
+	APIVersion, Kind string
+}
+
+// addNode adds an object or the items of a List. Items of a typed list, such as
+// PodList, need not repeat their kind.
+func (l *loader) addNode(file string, node *document.Node, inherited typeMeta) {
+	meta := typeMeta{node.StringAt("apiVersion"), node.StringAt("kind")}
+	meta.APIVersion = cmp.Or(meta.APIVersion, inherited.APIVersion)
+	meta.Kind = cmp.Or(meta.Kind, inherited.Kind)
+	fail := func(format string, args ...any) {
+		l.fail(&Error{File: file, Line: node.Line, Message: fmt.Sprintf(format, args...)})
+	}
+	switch {
+	case node.Kind != document.Map:
+		fail("not a Kubernetes object: must be a map with apiVersion, kind and metadata, is %s", node)
+	case meta.Kind == "" && isKustomization(file):
+		l.skip(typeMeta{"kustomize.config.k8s.io/v1beta1", "Kustomization"})
+	case meta.Kind == "" || meta.APIVersion == "":
+		fail("not a Kubernetes object: it needs an apiVersion and a kind, such as apiVersion: v1 and kind: Pod")
+	case strings.HasSuffix(meta.Kind, "List") && node.Get("items") != nil:
+		l.addItems(file, node.Get("items"), meta)
+	default:
+		l.addObject(file, node, meta)
+	}
+}
+
+func (l *loader) addItems(file string, items *document.Node, list typeMeta) {
+	item := typeMeta{list.APIVersion, strings.TrimSuffix(list.Kind, "List")}
+	if item.Kind == "" {
+		item = typeMeta{} // items of a plain List say themselves what they are
+	}
+	if items.Kind != document.List && items.Kind != document.Null {
+		l.fail(&Error{File: file, Line: items.Line, Field: "items", Message: "must be a list, is " + items.String()})
+	}
+	for _, node := range items.Items {
+		l.addNode(file, node, item)
+	}
+}
+
+func (l *loader) skip(meta typeMeta) {
+	l.skipped[Skipped{APIVersion: meta.APIVersion, Kind: meta.Kind}]++
+}
+
+func (l *loader) addObject(file string, node *document.Node, meta typeMeta) {
+	o := &object{node: node, Object: Object{APIVersion: meta.APIVersion, Kind: meta.Kind, Source: policy.Source{File: file, Line: node.Line}}}
+	k, message := kindOf(meta)
+	o.kind = k
+	switch {
+	case message != "":
+		o.Name, o.Namespace = node.Get("metadata").StringAt("name"), node.Get("metadata").StringAt("namespace")
+		l.fail(&Error{File: file, Line: node.LineOf("apiVersion"), Object: o.String(), Message: message})
+	case k == nil:
+		l.skip(meta)
+	default:
+		l.decode(o)
+	}
+}
+
+// decode fills the object and adds it, unless it is wrong or there is one of its
+// name already.
+func (l *loader) decode(o *object) {
+	body, meta, problems := o.kind.decode(o.node)
+	o.body, o.Name, o.Namespace = body, meta.Name, meta.Namespace
+	if o.kind.clusterWide {
+		o.Namespace = ""
+	} else if o.Namespace == "" {
+		o.Namespace = "default"
+	}
+	for _, p := range problems {
+		l.fail(&Error{File: o.Source.File, Line: p.Line, Object: o.String(), Field: p.Path, Message: p.Message})
+	}
+	if len(problems) > 0 {
+		return
+	}
+	l.failFields(o, o.kind.checkMeta(meta))
+	if first := l.byKey[o.key()]; first != nil {
+		l.failAt(o, "", "is declared twice, first at %s:%d: remove or rename one", first.Source.File, first.Source.Line)
+		return
+	}
+	l.byKey[o.key()] = o
+	l.objects = append(l.objects, o)
+}
+
+// addDefaults adds the objects that the input does not declare.
+func (l *loader) addDefaults(data []byte) {
+	d := newLoader(l.opts)
+	d.parse(text{"built-in defaults", data})
+	l.errs = append(l.errs, d.errs...)
+	for _, o := range d.objects {
+		if l.byKey[o.key()] == nil {
+			l.byKey[o.key()] = o
+			l.objects = append(l.objects, o)
+		}
+	}
+}
+
+// checkFound: a path in which there is nothing was not what the user meant.
+func (l *loader) checkFound(paths []string) {
+	if len(paths) == 0 {
+		l.fail(&Error{Message: "nothing to read: name files, folders or - for standard input"})
+		return
+	}
+	if len(l.objects)+len(l.skipped)+len(l.errs) == 0 {
+		l.fail(&Error{File: strings.Join(paths, ", "), Message: "nothing found: no Kubernetes object in it"})
+	}
+}
+
+func (l *loader) listSkipped() []Skipped {
+	var all []Skipped
+	for s, n := range l.skipped {
+		s.Count = n
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b Skipped) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.APIVersion, b.APIVersion))
+	})
+	return all
+}
