@@ -1,0 +1,153 @@
+package matrix
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/bulkhead-dev/bulkhead/cluster"
+	"github.com/bulkhead-dev/bulkhead/policy"
+	"github.com/bulkhead-dev/bulkhead/traffic"
+)
+
+// outside are the nodes and outside addresses that the policies mention: as
+// sources in ingress rules, as targets in egress rules.
+func outside(s *cluster.Snapshot, set *policy.Set) (sources, targets []place) {
+	chooser := newChooser(s)
+	ingress := mentionedBlocks(set, traffic.Ingress)
+	egress := mentionedBlocks(set, traffic.Egress)
+	sources = chooser.places(s, ingress)
+	targets = chooser.places(s, egress)
+	for i := range targets {
+		targets[i].ports = portsTowards(targets[i], egress)
+	}
+	return sources, targets
+}
+
+// block is an ipBlock of one or more rules, with the ports of all of them.
+type block struct {
+	policy.CIDR
+	ports map[policy.Port]bool
+	open  bool // one of the rules leaves the port open
+}
+
+// everywhere are the blocks that a rule for everybody speaks of.
+var everywhere = []policy.CIDR{
+	{Prefix: netip.MustParsePrefix("0.0.0.0/0")},
+	{Prefix: netip.MustParsePrefix("::/0")},
+}
+
+// mentionedBlocks are the blocks of a direction's rules, by their text.
+func mentionedBlocks(set *policy.Set, d traffic.Direction) []*block {
+	found := map[string]*block{}
+	for _, p := range set.Sorted() {
+		if rules := p.In(d); rules != nil {
+			for _, rule := range rules.Rules {
+				for _, c := range ruleBlocks(rule) {
+					mention(found, c, rule)
+				}
+			}
+		}
+	}
+	blocks := make([]*block, 0, len(found))
+	for _, key := range slices.Sorted(maps.Keys(found)) {
+		blocks = append(blocks, found[key])
+	}
+	return blocks
+}
+
+func ruleBlocks(rule policy.Rule) []policy.CIDR {
+	if rule.AnyPeer {
+		return everywhere
+	}
+	var blocks []policy.CIDR
+	for _, peer := range rule.Peers {
+		if peer.CIDR != nil {
+			blocks = append(blocks, *peer.CIDR)
+		}
+	}
+	return blocks
+}
+
+func mention(found map[string]*block, c policy.CIDR, rule policy.Rule) {
+	b := found[c.String()]
+	if b == nil {
+		b = &block{CIDR: c, ports: map[policy.Port]bool{}}
+		found[c.String()] = b
+	}
+	b.open = b.open || rule.AnyPort
+	for _, p := range rule.Ports {
+		b.ports[p] = true
+	}
+}
+
+// The ports to ask about where a rule leaves the choice.
+const (
+	sshPort  = 22
+	httpPort = 80
+	dnsPort  = 53
+)
+
+// usualPorts stand for a range that one of them is in, best first.
+var usualPorts = []uint16{httpPort, 443, dnsPort, sshPort, 8080}
+
+// portsTowards are the ports to ask about at a node or outside address: those
+// that the blocks which contain it name, cut out or not.
+func portsTowards(to place, blocks []*block) []Port {
+	var ports []Port
+	open := to.node != ""
+	for _, b := range blocks {
+		if !slices.ContainsFunc(to.addrs, b.Prefix.Contains) {
+			continue
+		}
+		open = open || b.open
+		for p := range b.ports {
+			if number := typicalPort(p); number != 0 && p.Protocol != traffic.AnyProtocol {
+				ports = append(ports, Port{p.Protocol, number})
+			}
+		}
+	}
+	switch {
+	case to.node != "":
+		ports = append(ports, Port{traffic.TCP, sshPort})
+	case open:
+		ports = append(ports, Port{traffic.TCP, httpPort})
+	}
+	slices.SortFunc(ports, comparePorts)
+	return slices.Compact(ports)
+}
+
+// typicalPort is a port that stands for a rule's; zero for a name, which means
+// nothing outside pods, and for protocols without ports.
+func typicalPort(p policy.Port) uint16 {
+	switch {
+	case p.Name != "" || !p.Protocol.HasPorts():
+		return 0
+	case p.From == 0 && p.To == 0 && p.Protocol == traffic.UDP:
+		return dnsPort
+	case p.From == 0 && p.To == 0:
+		return httpPort
+	}
+	for _, usual := range usualPorts {
+		if p.From <= usual && usual <= p.To {
+			return usual
+		}
+	}
+	return max(p.From, 1)
+}
+
+// nodesIn are the nodes that have an address in the prefix, with the addresses
+// that are in it. All addresses mention no node.
+func nodesIn(s *cluster.Snapshot, prefix netip.Prefix) []place {
+	if prefix.Bits() == 0 {
+		return nil
+	}
+	var nodes []place
+	for _, name := range slices.Sorted(maps.Keys(s.Nodes)) {
+		addrs := onePerFamily(s.Nodes[name].Addrs)
+		if slices.ContainsFunc(addrs, prefix.Contains) {
+			nodes = append(nodes, place{addrs: addrs, node: name})
+		}
+	}
+	return nodes
+}
