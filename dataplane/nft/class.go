@@ -1,0 +1,187 @@
+package nft
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/google/nftables/expr"
+
+	"github.com/bulkhead-dev/bulkhead/plan"
+	"github.com/bulkhead-dev/bulkhead/traffic"
+)
+
+// kindOf is the set that a row belongs to.
+func kindOf(row plan.Row) (string, error) {
+	if row.AnyPeer && row.Peer != 0 || row.From > row.To {
+		return "", fmt.Errorf("row %s: contradicts itself", row)
+	}
+	var kind string
+	switch whole := row.From == 0 && row.To == 65535; {
+	case row.Protocol == traffic.AnyProtocol && row.AnyPeer:
+		return kindAny, nil
+	case row.Protocol == traffic.AnyProtocol:
+		return kindPeers, nil
+	case whole:
+		kind = kindProtocols
+	case !row.Protocol.HasPorts():
+		// What lies where a port would be is something else, such as a checksum.
+		return "", fmt.Errorf("row %s: ports of a protocol without ports", row)
+	case row.From == row.To:
+		kind = kindPorts
+	default:
+		kind = kindRanges
+	}
+	if row.AnyPeer {
+		kind = anyPrefix + kind
+	}
+	return kind, nil
+}
+
+// rowElement is the row's element in the set of its kind.
+func rowElement(kind string, row plan.Row) element {
+	var key []byte
+	if !row.AnyPeer {
+		if kind == kindRanges {
+			key = bigEndian(uint32(row.Peer)) // as byteorder makes it
+		} else {
+			key = hostOrder(uint32(row.Peer))
+		}
+	}
+	if row.Protocol != traffic.AnyProtocol {
+		key = append(key, byte(row.Protocol))
+	}
+	switch kind {
+	case kindProtocols:
+		key = pad(key)
+	case kindPorts, kindAnyPorts:
+		key = withPort(key, row.From)
+	case kindRanges, kindAnyRanges:
+		return element{key: string(withPort(key, row.From)), keyEnd: string(withPort(key, row.To))}
+	}
+	return element{key: string(key)}
+}
+
+// Fields of a concatenation take 4 bytes each.
+func pad(key []byte) []byte {
+	for len(key)%4 != 0 {
+		key = append(key, 0)
+	}
+	return key
+}
+
+func withPort(key []byte, port uint16) []byte {
+	return pad(binary.BigEndian.AppendUint16(pad(append([]byte{}, key...)), port))
+}
+
+// shape is what of a class decides its rules.
+type shape struct {
+	class *plan.Class // its rows are not looked at
+	sets  map[classSet]bool
+}
+
+type classSet struct {
+	kind    string
+	verdict traffic.Verdict
+}
+
+// classShape counts the rows of each set; a set without rows does not exist.
+func classShape(class *plan.Class, counts map[classSet]int) shape {
+	s := shape{class: class, sets: map[classSet]bool{}}
+	for cs, n := range counts {
+		if n > 0 {
+			s.sets[cs] = true
+		}
+	}
+	return s
+}
+
+// addClass adds a class's chains, counter and sets, the latter with the
+// elements of the given rows only.
+func (r *ruleset) addClass(id plan.ClassID, s shape, rows map[plan.Row]traffic.Verdict) error {
+	name := className(s.class.Direction, id)
+	note := comment("", s.class.Policies)
+	r.counters[name] = note
+	for cs := range s.sets {
+		if cs.kind == kindAny {
+			continue
+		}
+		r.addSet(setName(name, cs.kind, cs.verdict), kindTypes[cs.kind], note)
+	}
+	if err := r.addRows(name, rows); err != nil {
+		return fmt.Errorf("class %s: %w", id, err)
+	}
+	if err := r.addChain(name, note, hook{}, classRules(name, note, s, offsetDest)...); err != nil {
+		return err
+	}
+	return r.addChain(name+suffixReply, note, hook{}, classRules(name, note, s, offsetSource)...)
+}
+
+// addRows adds the rows' elements to the class's sets.
+func (r *ruleset) addRows(class string, rows map[plan.Row]traffic.Verdict) error {
+	for row, verdict := range rows {
+		kind, err := kindOf(row)
+		if err != nil {
+			return err
+		}
+		if kind != kindAny {
+			r.addElement(setName(class, kind, verdict), rowElement(kind, row))
+		}
+	}
+	return nil
+}
+
+// classRules asks the sets in the order of plan.Class.Lookup. The port that
+// counts is the destination port, and a reply's source port.
+func classRules(name, note string, s shape, port uint32) []text {
+	var rules []text
+	ask := func(kinds []string) {
+		for _, kind := range kinds {
+			for _, v := range []traffic.Verdict{traffic.Deny, traffic.Allow} {
+				if s.sets[classSet{kind, v}] {
+					match := append(loadKey(kind, port), inSet(setName(name, kind, v)))
+					rules = append(rules, text{note, exprs(match, end(name, v))})
+				}
+			}
+		}
+	}
+	ask(peerKinds)
+	if len(rules) > 0 {
+		rules = append(rules, text{"", []expr.Any{loadPriority(), mapped(mapWider), setPriority()}})
+		ask(peerKinds)
+	}
+	ask(anyPeerKinds)
+	for _, v := range []traffic.Verdict{traffic.Deny, traffic.Allow} {
+		if s.sets[classSet{kindAny, v}] {
+			rules = append(rules, text{note, end(name, v)})
+		}
+	}
+	return append(rules, text{note, end(name, s.class.Default)})
+}
+
+// end carries a verdict out. Allowed is for the chain that called to go on.
+func end(class string, v traffic.Verdict) []expr.Any {
+	if v == traffic.Allow {
+		return giveBack()
+	}
+	return exprs(count(class), jumpTo(chainDeny))
+}
+
+// loadKey loads a packet's key of a kind of set, each field into 4 bytes.
+func loadKey(kind string, port uint32) []expr.Any {
+	protocol := func(register uint32) expr.Any {
+		return &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: register}
+	}
+	switch kind {
+	case kindPorts:
+		return []expr.Any{loadPriority(), protocol(reg9), loadPort(port, reg10)}
+	case kindRanges:
+		return []expr.Any{loadPriority(), byteorder(reg1), protocol(reg9), loadPort(port, reg10)}
+	case kindProtocols:
+		return []expr.Any{loadPriority(), protocol(reg9)}
+	case kindPeers:
+		return []expr.Any{loadPriority()}
+	case kindAnyPorts, kindAnyRanges:
+		return []expr.Any{protocol(reg1), loadPort(port, reg9)}
+	}
+	return []expr.Any{protocol(reg1)}
+}

@@ -1,0 +1,148 @@
+package nft
+
+import (
+	"encoding/binary"
+	"strconv"
+	"strings"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-dev/bulkhead/plan"
+	"github.com/bulkhead-dev/bulkhead/traffic"
+)
+
+// TableName is the one table that this package owns, in the inet family.
+const TableName = "bulkhead"
+
+// HookPriority is where our base chains stand: after destination translation at
+// -100, so that a packet's addresses and ports are those of the real ends.
+const HookPriority = -90
+
+// LabelAllowed and LabelCut are the conntrack label bits in use. Allowed is a
+// cache of "allowed under the present policies"; Cut marks a connection whose
+// Allowed was taken away while it lived.
+const (
+	LabelAllowed = 127
+	LabelCut     = 126
+)
+
+// Names of chains, maps and sets. Those that hold addresses exist twice, with 4
+// and 6 at the end.
+const (
+	chainPrerouting = "prerouting"
+	chainOutput     = "output"
+	chainRelated    = "related"
+	chainJudge      = "judge"
+	chainReply      = "reply"
+	chainDeny       = "deny"
+
+	mapPeers        = "peers"
+	mapRanges       = "ranges"
+	mapWider        = "wider"
+	mapEgress       = "egress"
+	mapIngress      = "ingress"
+	mapEgressReply  = "egress_reply"
+	mapIngressReply = "ingress_reply"
+	setSelf         = "self"
+	setGroups       = "groups"
+	setND           = "neighbour_discovery"
+	setMLD          = "listener_discovery"
+)
+
+// A class's chains are named direction_id and direction_id_reply, its counter
+// like the first, its sets direction_id_kind and direction_id_kind_deny. The
+// longest, ingress_0123456789abcdef_any_protocols_deny, is far below the
+// kernel's 255 bytes.
+const (
+	suffixReply = "_reply"
+	suffixDeny  = "_deny"
+)
+
+func className(direction traffic.Direction, id plan.ClassID) string {
+	return direction.String() + "_" + id.String()
+}
+
+// family is what differs between IPv4 and IPv6 in our rules.
+type family struct {
+	suffix   string
+	protocol byte // NFPROTO
+	addr     nftables.SetDatatype
+	source   uint32 // offset of the source address in the network header
+	dest     uint32
+	second   uint32 // the register after one address, for a pair of them
+}
+
+var families = []family{
+	{"4", unix.NFPROTO_IPV4, nftables.TypeIPAddr, 12, 16, 9},
+	{"6", unix.NFPROTO_IPV6, nftables.TypeIP6Addr, 8, 24, 2},
+}
+
+// familyOf is the family of an address of so many bits.
+func familyOf(bits int) family {
+	if bits == 32 {
+		return families[0]
+	}
+	return families[1]
+}
+
+// Class sets, in the order of plan.Class.Lookup.
+const (
+	kindPorts        = "ports"         // peer, protocol and port
+	kindRanges       = "ranges"        // peer, protocol and a range of ports
+	kindProtocols    = "protocols"     // peer and protocol
+	kindPeers        = "peers"         // peer
+	kindAnyPorts     = "any_ports"     // protocol and port
+	kindAnyRanges    = "any_ranges"    // protocol and a range of ports
+	kindAnyProtocols = "any_protocols" // protocol
+	kindAny          = "any"           // everything: a rule and no set
+)
+
+// anyPrefix marks the kinds of sets without a peer.
+const anyPrefix = "any_"
+
+var (
+	peerKinds    = []string{kindPorts, kindRanges, kindProtocols, kindPeers}
+	anyPeerKinds = []string{kindAnyPorts, kindAnyRanges, kindAnyProtocols}
+)
+
+var kindTypes = map[string]setType{
+	kindPorts:        setOf(nftables.TypeClassID, nftables.TypeInetProto, nftables.TypeInetService),
+	kindRanges:       setOf(nftables.TypeClassID, nftables.TypeInetProto, nftables.TypeInetService).interval(),
+	kindProtocols:    setOf(nftables.TypeClassID, nftables.TypeInetProto),
+	kindPeers:        setOf(nftables.TypeClassID),
+	kindAnyPorts:     setOf(nftables.TypeInetProto, nftables.TypeInetService),
+	kindAnyRanges:    setOf(nftables.TypeInetProto, nftables.TypeInetService).interval(),
+	kindAnyProtocols: setOf(nftables.TypeInetProto),
+}
+
+func setName(class, kind string, verdict traffic.Verdict) string {
+	name := class + "_" + kind
+	if verdict == traffic.Deny {
+		name += suffixDeny
+	}
+	return name
+}
+
+// hostOrder encodes a number of a type that nft keeps in host byte order.
+func hostOrder(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }
+
+func bigEndian(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
+
+// parseClassName undoes className and says what follows it in the name of the
+// class's chains and sets.
+func parseClassName(name string) (direction traffic.Direction, id plan.ClassID, rest string, ok bool) {
+	const digits = 16
+	for _, direction := range []traffic.Direction{traffic.Egress, traffic.Ingress} {
+		hex, found := strings.CutPrefix(name, direction.String()+"_")
+		if !found || len(hex) < digits {
+			continue
+		}
+		n, err := strconv.ParseUint(hex[:digits], 16, 64)
+		if err != nil {
+			continue
+		}
+		return direction, plan.ClassID(n), hex[digits:], true
+	}
+	return 0, 0, "", false
+}

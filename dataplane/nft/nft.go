@@ -1,0 +1,190 @@
+// Package nft enforces a node's plan with the kernel's nftables, over netlink.
+//
+// It owns the table "inet bulkhead" and touches nothing else. Every change is
+// one transaction, which the kernel makes whole or not at all, and holds only
+// what differs; what stays keeps its counters. The table goes on working when
+// the program ends, and the next start takes it over as it is.
+//
+// The chains look a packet's ends up in plain maps and sets, in the order of
+// plan.Class.Lookup; docs/packet-path.md has the picture. An allowed connection
+// gets a conntrack label bit, and packets with it are accepted by the first
+// rule, so the cost of an established connection does not depend on the plan.
+//
+// A Dataplane is used by one goroutine at a time, except for Changed, Check and
+// Close.
+package nft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/mdlayher/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-dev/bulkhead/dataplane"
+	"github.com/bulkhead-dev/bulkhead/plan"
+)
+
+var _ dataplane.Dataplane = (*Dataplane)(nil)
+
+// Options are the choices of New. The zero value filters the process's own
+// network namespace and drops without an answer.
+type Options struct {
+	// NetNS is a descriptor of the network namespace; zero: the process's own.
+	// It may be closed after New.
+	NetNS int
+	// ResetTCP answers denied TCP packets with a reset, so that programs fail
+	// at once instead of waiting.
+	ResetTCP bool
+}
+
+// Dataplane is one network namespace's table.
+type Dataplane struct {
+	options Options
+	netns   netns.NsHandle // our own
+	conn    *netlink.Conn
+}
+
+// New opens the kernel's interface. It changes nothing.
+func New(options Options) (*Dataplane, error) {
+	ns, err := ownHandle(options.NetNS)
+	if err != nil {
+		return nil, fmt.Errorf("open network namespace: %w", err)
+	}
+	conn, err := dial(int(ns))
+	if err != nil {
+		return nil, errors.Join(err, ns.Close())
+	}
+	return &Dataplane{options: options, netns: ns, conn: conn}, nil
+}
+
+// ownHandle is a descriptor of ours, so that sockets can be opened later too.
+func ownHandle(fd int) (netns.NsHandle, error) {
+	if fd == 0 {
+		return netns.Get()
+	}
+	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	return netns.NsHandle(own), err
+}
+
+// Close lets go of the kernel's handles and leaves the table in force.
+func (d *Dataplane) Close() error {
+	return errors.Join(d.conn.Close(), d.netns.Close())
+}
+
+// applyAttempts is how often Apply changes and looks again, before it gives up
+// because somebody else keeps changing the table.
+const applyAttempts = 3
+
+// Apply makes the whole plan true. It reads what the kernel has, changes what
+// differs, and reads again to see that it is so. Where the table has something
+// of a kind that cannot be changed, or the kernel refuses the change, the table
+// is replaced as a whole, in one transaction as well.
+func (d *Dataplane) Apply(ctx context.Context, desired *plan.Plan) error {
+	want, err := render(desired, d.options.ResetTCP)
+	if err != nil {
+		return fmt.Errorf("render plan: %w", err)
+	}
+	have, err := read(ctx, d.conn)
+	if err != nil {
+		return d.failed("read table", err)
+	}
+	for range applyAttempts {
+		if err := d.bring(ctx, have, want); err != nil {
+			return err
+		}
+		if have, err = read(ctx, d.conn); err != nil {
+			return d.failed("read table", err)
+		}
+		var rest transaction
+		if compatible(have, want) {
+			if rest.change(have, want); len(rest.messages) == 0 {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("apply plan: %w", errOther)
+}
+
+var errOther = errors.New("the table is not what was written; somebody else keeps changing it")
+
+func (d *Dataplane) bring(ctx context.Context, have, want *ruleset) error {
+	if compatible(have, want) {
+		var t transaction
+		t.change(have, want)
+		err := commit(ctx, d.conn, &t, true)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if err := d.reopen(); err != nil {
+			return err
+		}
+	}
+	var t transaction
+	t.addTable(want.comment) // so that there is one to delete
+	t.deleteTable()
+	t.change(newRuleset(), want)
+	if err := commit(ctx, d.conn, &t, true); err != nil {
+		return d.failed("replace table", err)
+	}
+	return nil
+}
+
+// compatible tells whether one can become the other by a change: definitions of
+// what both have cannot be changed.
+func compatible(have, want *ruleset) bool {
+	if !have.exists {
+		return true
+	}
+	if have.comment != want.comment {
+		return false
+	}
+	for name, c := range want.chains {
+		if h, ok := have.chains[name]; ok && (h.hook != c.hook || h.comment != c.comment) {
+			return false
+		}
+	}
+	for name, s := range want.sets {
+		if h, ok := have.sets[name]; ok && (!h.typ.same(s.typ) || h.comment != s.comment) {
+			return false
+		}
+	}
+	for name, note := range want.counters {
+		if h, ok := have.counters[name]; ok && h != note {
+			return false
+		}
+	}
+	return true
+}
+
+// Delete removes the table; nothing is filtered any more.
+func (d *Dataplane) Delete(ctx context.Context) error {
+	var t transaction
+	t.addTable("") // so that there is one to delete
+	t.deleteTable()
+	if err := commit(ctx, d.conn, &t, true); err != nil {
+		return d.failed("delete table", err)
+	}
+	return nil
+}
+
+// failed opens a new socket after an error: answers to the failed request may
+// still be on the way in the old one.
+func (d *Dataplane) failed(what string, err error) error {
+	return errors.Join(fmt.Errorf("%s: %w", what, err), d.reopen())
+}
+
+func (d *Dataplane) reopen() error {
+	conn, err := dial(int(d.netns))
+	if err != nil {
+		return err
+	}
+	old := d.conn
+	d.conn = conn
+	if err := old.Close(); err != nil {
+		return fmt.Errorf("close netfilter socket: %w", err)
+	}
+	return nil
+}
