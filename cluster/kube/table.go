@@ -1,0 +1,192 @@
+package kube
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/bulkhead-dev/bulkhead/cluster"
+)
+
+// Reading is what a table keeps of an object.
+type Reading[V any] struct {
+	Value V
+	// Skip: nobody needs the object; the table treats it as absent.
+	Skip bool
+	// Errs name what in the object was not understood.
+	Errs field.ErrorList
+}
+
+// Change is what became of an object since the last Take.
+type Change[V any] struct {
+	Object Object
+	Value  V // the zero value if the object is gone
+	Gone   bool
+	Errs   field.ErrorList
+}
+
+// Object names an object well enough to write an Event about it.
+type Object struct {
+	Kind string
+	cluster.Name
+	UID        string
+	Generation int64 // counts changes of the spec; zero where the kind has none
+}
+
+// Table is the objects of one resource, one value each.
+type Table[V any] struct {
+	kind string
+	read func(metav1.Object) Reading[V]
+	same func(a, b V) bool
+	wake func()
+
+	mu      sync.Mutex
+	entries map[cluster.Name]entry[V]
+	changes map[cluster.Name]Change[V]
+	epoch   uint32 // counts complete lists that were begun
+	state   State
+}
+
+type entry[V any] struct {
+	value V
+	errs  string // how Errs read; empty: none
+	epoch uint32 // of the last list that had it
+}
+
+// State is how a table stands to its API server.
+type State struct {
+	Kind     string `json:"kind"`
+	Objects  int    `json:"objects"`
+	Synced   bool   `json:"synced"`   // a complete list was seen
+	Lists    int    `json:"lists"`    // complete lists seen
+	Failures int    `json:"failures"` // times that the server was lost
+	// Lost is why the server does not answer; empty: it does.
+	Lost string `json:"lost,omitempty"`
+	// Since is when the server answered first after it had not, or stopped.
+	Since time.Time `json:"since"`
+}
+
+// Take returns what changed since it was called last.
+func (t *Table[V]) Take() map[cluster.Name]Change[V] {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	changes := t.changes
+	t.changes = nil
+	return changes
+}
+
+// State is how the table stands.
+func (t *Table[V]) State() State {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	state := t.state
+	state.Objects = len(t.entries)
+	return state
+}
+
+// Values calls visit with every value, in no order. It must not call the table.
+func (t *Table[V]) Values(visit func(V)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for e := range maps.Values(t.entries) {
+		visit(e.value)
+	}
+}
+
+func (t *Table[V]) begin() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.epoch++
+}
+
+func (t *Table[V]) put(object metav1.Object) {
+	reading := t.read(object)
+	if reading.Skip {
+		t.gone(object)
+		return
+	}
+	name := nameOf(object)
+	next := entry[V]{value: reading.Value, errs: text(reading.Errs)}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	next.epoch = t.epoch
+	old, known := t.entries[name]
+	if known && old.errs == next.errs && t.same(old.value, next.value) {
+		old.epoch = t.epoch
+		t.entries[name] = old
+		return
+	}
+	t.entries[name] = next
+	t.note(Change[V]{Object: t.object(object), Value: reading.Value, Errs: reading.Errs})
+}
+
+func (t *Table[V]) gone(object metav1.Object) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.drop(nameOf(object))
+}
+
+// end reports what the complete list did not have.
+func (t *Table[V]) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name, e := range t.entries {
+		if e.epoch != t.epoch {
+			t.drop(name)
+		}
+	}
+	t.state.Synced = true
+	t.state.Lists++
+	t.wake()
+}
+
+func (t *Table[V]) drop(name cluster.Name) {
+	if _, known := t.entries[name]; !known {
+		return
+	}
+	delete(t.entries, name)
+	t.note(Change[V]{Object: Object{Kind: t.kind, Name: name}, Gone: true})
+}
+
+func (t *Table[V]) note(change Change[V]) {
+	if t.changes == nil {
+		t.changes = map[cluster.Name]Change[V]{}
+	}
+	t.changes[change.Object.Name] = change
+	t.wake()
+}
+
+func (t *Table[V]) connected() { t.answered("") }
+
+func (t *Table[V]) disconnected(reason error) { t.answered(reason.Error()) }
+
+func (t *Table[V]) answered(lost string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	was := t.state.Lost
+	if t.state.Since.IsZero() || (was == "") != (lost == "") {
+		t.state.Since = time.Now()
+		if lost != "" {
+			t.state.Failures++
+		}
+	}
+	t.state.Lost = lost
+}
+
+func (t *Table[V]) object(object metav1.Object) Object {
+	return Object{Kind: t.kind, Name: nameOf(object), UID: string(object.GetUID()), Generation: object.GetGeneration()}
+}
+
+func nameOf(object metav1.Object) cluster.Name {
+	return cluster.Name{Namespace: object.GetNamespace(), Name: object.GetName()}
+}
+
+func text(errs field.ErrorList) string {
+	if len(errs) == 0 {
+		return ""
+	}
+	return errs.ToAggregate().Error()
+}
