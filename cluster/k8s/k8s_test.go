@@ -147,23 +147,6 @@ func TestNodeAddressesAndPodBlocks(t *testing.T) {
 	}
 }
 
-func TestService(t *testing.T) {
-	for _, test := range []struct{ name, spec, want, errs string }{
-		{"plain", `{clusterIP: 10.96.0.1, selector: {app: web}, ports: [{port: 80}]}`, "[10.96.0.1] headless=false map[app:web] [{ TCP 80 80  0}]", ""},
-		{"dual stack", `{clusterIP: 10.96.0.1, clusterIPs: [10.96.0.1, "fd00::1"]}`, "[10.96.0.1 fd00::1] headless=false map[] []", ""},
-		{"headless", `{clusterIP: None, clusterIPs: [None], selector: {app: db}}`, "[] headless=true map[app:db] []", ""},
-		{"external", `{type: ExternalName, externalName: db.example, selector: {app: db}, ports: [{port: 0}]}`, "[] headless=false map[] []", ""},
-		{"ports", `{type: NodePort, ports: [{name: a, port: 80, targetPort: 8080, nodePort: 30080}, {port: 53, protocol: UDP, targetPort: dns}]}`, "[] headless=false map[] [{a TCP 80 8080  30080} { UDP 53 0 dns 0}]", ""},
-		{"bad port", `{ports: [{port: 0}, {port: 1, targetPort: 70000}, {port: 2}]}`, "[] headless=false map[] [{ TCP 2 2  0}]", "spec.ports[0].port spec.ports[1].targetPort"},
-	} {
-		s, errs := Service(decode[corev1.Service](t, "spec: "+test.spec))
-		if got := fmt.Sprintf("%v headless=%t %v %v", s.ClusterIPs, s.Headless, s.Selector, s.Ports); got != test.want {
-			t.Errorf("%s: got %s, want %s", test.name, got, test.want)
-		}
-		checkFields(t, test.name, errs, test.errs)
-	}
-}
-
 // checkFields compares the fields that errors name, separated by spaces.
 func checkFields(t *testing.T, name string, errs field.ErrorList, want string) {
 	t.Helper()
