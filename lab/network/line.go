@@ -19,8 +19,8 @@ var (
 
 	// The next hops have an entry in the neighbour table and belong to no device:
 	// all that is needed of them is where to send the frame.
-	routerHops = hops{netip.MustParseAddr("169.254.1.1"), netip.MustParseAddr("fe80::1")}
-	hostHops   = hops{netip.MustParseAddr("169.254.1.2"), netip.MustParseAddr("fe80::2")}
+	routerHops = hops{netip.MustParseAddr("169.254.254.1"), netip.MustParseAddr("fe80::1")}
+	hostHops   = hops{netip.MustParseAddr("169.254.254.2"), netip.MustParseAddr("fe80::2")}
 
 	everything4 = netip.MustParsePrefix("0.0.0.0/0")
 	everything6 = netip.MustParsePrefix("::/0")
