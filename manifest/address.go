@@ -88,14 +88,9 @@ func family(addr netip.Addr) int {
 	return 1
 }
 
-// assignAddresses gives addresses to nodes and pods: those that the input
-// states, then those that are kept, then new ones.
+// assignAddresses completes the addresses of nodes and pods: those that are kept
+// first, then new ones.
 func (b *builder) assignAddresses() {
-	b.claimNodes()
-	b.claimPods()
-	if len(b.errs) > 0 {
-		return // what follows would only repeat it
-	}
 	b.keepAddresses()
 	families := b.families()
 	for _, node := range b.nodes {

@@ -5,11 +5,14 @@ import (
 	"net/netip"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/bulkhead-dev/bulkhead/cluster"
+	"github.com/bulkhead-dev/bulkhead/cluster/k8s"
 	"github.com/bulkhead-dev/bulkhead/policy"
-	"github.com/bulkhead-dev/bulkhead/policy/k8s"
+	policyk8s "github.com/bulkhead-dev/bulkhead/policy/k8s"
 )
 
 // builder completes the loaded objects to a cluster.
@@ -19,8 +22,11 @@ type builder struct {
 	// seats are the pods that exist, with what is still to be decided.
 	seats  []*seat
 	byName map[cluster.Name]*seat
-	nodes  []*cluster.Node // sorted by name
-	ips    addressBook
+	// daemons are the DaemonSets' pods before there is a node for each.
+	daemons   []*seat
+	nodes     []*cluster.Node // sorted by name
+	ips       addressBook
+	nodePorts nodePorts
 }
 
 func (l *loader) build() *Bundle {
@@ -37,11 +43,15 @@ func (l *loader) build() *Bundle {
 	b.addPolicies()
 	b.addPods()
 	b.addNodes()
-	b.addDaemonPods()
-	b.schedule()
-	b.assignAddresses()
-	b.addServices()
-	b.addUsedNamespaces()
+	b.claimNodes()
+	b.claimPods()
+	b.readServices()
+	if len(b.errs) == 0 { // else the rest would only repeat it
+		b.addDaemonPods()
+		b.schedule()
+		b.assignAddresses()
+		b.completeServices()
+	}
 	return b.bundle
 }
 
@@ -56,38 +66,24 @@ func (l *loader) of(kind string) []*object {
 	return found
 }
 
+// addNamespaces adds the declared namespaces, and those that something lies in:
+// that proves that they exist.
 func (b *builder) addNamespaces() {
+	namespaces := b.bundle.Snapshot.Namespaces
 	for _, o := range b.of("Namespace") {
-		b.addNamespace(o.Name, o.body.(*namespaceBody).Metadata.Labels)
+		namespaces[o.Name] = k8s.Namespace(o.body.(*corev1.Namespace))
 	}
-}
-
-// addNamespace sets the name label whatever the object says, as the API server
-// does.
-func (b *builder) addNamespace(name string, labels map[string]string) {
-	labels = maps.Clone(labels)
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	labels[cluster.NamespaceNameLabel] = name
-	b.bundle.Snapshot.Namespaces[name] = &cluster.Namespace{Name: name, Labels: labels}
-}
-
-// addUsedNamespaces: what lies in a namespace proves that it exists.
-func (b *builder) addUsedNamespaces() {
 	for _, o := range b.objects {
-		if _, ok := b.bundle.Snapshot.Namespaces[o.Namespace]; !ok && o.Namespace != "" {
-			b.addNamespace(o.Namespace, nil)
+		if name := o.Namespace; name != "" && namespaces[name] == nil {
+			namespaces[name] = k8s.Namespace(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 		}
 	}
 }
 
 func (b *builder) addPolicies() {
-	for _, o := range b.of(k8s.Kind) {
-		object := o.body.(*networkingv1.NetworkPolicy)
-		object.Namespace = o.Namespace
-		p, errs := k8s.Read(object)
-		b.failFields(o, errs)
+	for _, o := range b.of(policyk8s.Kind) {
+		p, errs := policyk8s.Read(o.body.(*networkingv1.NetworkPolicy))
+		b.failFields(o, "", errs)
 		if len(errs) == 0 {
 			p.Source = o.Source
 			b.bundle.Policies.Add(p)

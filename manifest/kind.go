@@ -5,10 +5,13 @@ import (
 	"path/filepath"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
-	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/bulkhead-dev/bulkhead/manifest/document"
@@ -19,33 +22,66 @@ type kind struct {
 	typeMeta
 	clusterWide bool
 	// name validates a name; nil: who reads the body validates its metadata.
-	name func(string) []string
-	// decode fills the kind's own type.
-	decode func(*document.Node) (body any, meta *objectMeta, problems []document.Problem)
+	name validation.ValidateNameFunc
+	// decode fills the kind's API type.
+	decode func(*document.Node) (metav1.Object, []document.Problem)
+}
+
+// Of each kind only what network policy needs is decoded, so that dumps of
+// clusters of any version load.
+var (
+	metaFields = []string{"metadata.name", "metadata.namespace", "metadata.labels", "metadata.ownerReferences"}
+
+	specFields = []string{
+		"nodeName", "nodeSelector", "hostNetwork", "serviceAccountName",
+		"containers.ports", "initContainers.ports", "initContainers.restartPolicy",
+	}
+	nodeFields = fields("spec.podCIDR", "spec.podCIDRs", "status.addresses")
+	podFields  = fields(append(below("spec.", specFields),
+		"status.phase", "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs")...)
+	serviceFields = fields("spec.type", "spec.clusterIP", "spec.clusterIPs", "spec.ipFamilies", "spec.ipFamilyPolicy",
+		"spec.selector", "spec.ports", "spec.allocateLoadBalancerNodePorts")
+	workloadFields = fields(append(templateFields("spec."), "spec.replicas", "spec.ordinals")...)
+	jobFields      = fields(append(templateFields("spec."), "spec.parallelism", "spec.completions", "spec.suspend", "status.conditions")...)
+	cronJobFields  = fields(append(templateFields("spec.jobTemplate.spec."), "spec.suspend",
+		"spec.jobTemplate.spec.parallelism", "spec.jobTemplate.spec.completions")...)
+)
+
+func fields(paths ...string) document.Fields {
+	return document.FieldsOf(append(paths, metaFields...)...)
+}
+
+func below(prefix string, names []string) []string {
+	var paths []string
+	for _, name := range names {
+		paths = append(paths, prefix+name)
+	}
+	return paths
+}
+
+func templateFields(prefix string) []string {
+	return append(below(prefix+"template.spec.", specFields), prefix+"template.metadata.labels")
 }
 
 var kinds = []*kind{
-	{typeMeta{"v1", "Namespace"}, true, utilvalidation.IsDNS1123Label, decode[namespaceBody]},
-	{typeMeta{"v1", "Node"}, true, utilvalidation.IsDNS1123Subdomain, decode[nodeBody]},
-	{typeMeta{"v1", "Pod"}, false, utilvalidation.IsDNS1123Subdomain, decode[podBody]},
-	{typeMeta{"v1", "Service"}, false, utilvalidation.IsDNS1123Label, decode[serviceBody]},
-	{typeMeta{"apps/v1", "Deployment"}, false, utilvalidation.IsDNS1123Subdomain, decode[workloadBody]},
-	{typeMeta{"apps/v1", "ReplicaSet"}, false, utilvalidation.IsDNS1123Subdomain, decode[workloadBody]},
-	{typeMeta{"apps/v1", "StatefulSet"}, false, utilvalidation.IsDNS1123Subdomain, decode[workloadBody]},
-	{typeMeta{"apps/v1", "DaemonSet"}, false, utilvalidation.IsDNS1123Subdomain, decode[workloadBody]},
-	{typeMeta{"batch/v1", "Job"}, false, utilvalidation.IsDNS1123Subdomain, decode[jobBody]},
-	{typeMeta{"batch/v1", "CronJob"}, false, utilvalidation.IsDNS1123Subdomain, decode[cronJobBody]},
+	{typeMeta{"v1", "Namespace"}, true, validation.ValidateNamespaceName, decode[corev1.Namespace](fields())},
+	{typeMeta{"v1", "Node"}, true, validation.NameIsDNSSubdomain, decode[corev1.Node](nodeFields)},
+	{typeMeta{"v1", "Pod"}, false, validation.NameIsDNSSubdomain, decode[corev1.Pod](podFields)},
+	{typeMeta{"v1", "Service"}, false, validation.NameIsDNSLabel, decode[corev1.Service](serviceFields)},
+	{typeMeta{"apps/v1", "Deployment"}, false, validation.NameIsDNSSubdomain, decode[appsv1.Deployment](workloadFields)},
+	{typeMeta{"apps/v1", "ReplicaSet"}, false, validation.NameIsDNSSubdomain, decode[appsv1.ReplicaSet](workloadFields)},
+	{typeMeta{"apps/v1", "StatefulSet"}, false, validation.NameIsDNSSubdomain, decode[appsv1.StatefulSet](workloadFields)},
+	{typeMeta{"apps/v1", "DaemonSet"}, false, validation.NameIsDNSSubdomain, decode[appsv1.DaemonSet](workloadFields)},
+	{typeMeta{"batch/v1", "Job"}, false, validation.NameIsDNSSubdomain, decode[batchv1.Job](jobFields)},
+	{typeMeta{"batch/v1", "CronJob"}, false, validation.NameIsDNSSubdomain, decode[batchv1.CronJob](cronJobFields)},
 	{typeMeta{"networking.k8s.io/v1", "NetworkPolicy"}, false, nil, decodePolicy},
 }
 
 // kindOf is nil without a message for a kind that is not needed. The message
 // says what is wrong with one that was meant to be.
 func kindOf(meta typeMeta) (found *kind, message string) {
-	group, _, _ := strings.Cut(meta.APIVersion, "/")
-	if group == meta.APIVersion {
-		group = ""
-	}
-	if strings.Contains(group, ".") && !strings.HasSuffix(group, ".k8s.io") {
+	group, _, ok := strings.Cut(meta.APIVersion, "/")
+	if ok && strings.Contains(group, ".") && !strings.HasSuffix(group, ".k8s.io") {
 		return nil, "" // kinds of other APIs may have the same names
 	}
 	for _, k := range kinds {
@@ -76,43 +112,45 @@ func isKustomization(file string) bool {
 	return base == "kustomization.yaml" || base == "kustomization.yml"
 }
 
-type body[T any] interface {
+type apiObject[T any] interface {
 	*T
-	meta() *objectMeta
+	metav1.Object
 }
 
-func decode[T any, B body[T]](n *document.Node) (any, *objectMeta, []document.Problem) {
-	b := B(new(T))
-	problems := document.Decode(n, (*T)(b), document.Lenient)
-	return b, b.meta(), problems
+func decode[T any, O apiObject[T]](fields document.Fields) func(*document.Node) (metav1.Object, []document.Problem) {
+	return func(n *document.Node) (metav1.Object, []document.Problem) {
+		object := new(T)
+		problems := document.DecodeFields(n, object, fields)
+		return O(object), problems
+	}
 }
 
 // decodePolicy is strict: a policy that says something else than its author
 // meant is worse than none.
-func decodePolicy(n *document.Node) (any, *objectMeta, []document.Problem) {
+func decodePolicy(n *document.Node) (metav1.Object, []document.Problem) {
 	p := &networkingv1.NetworkPolicy{}
-	problems := document.Decode(n.Without("status"), p, document.Strict) // written by Kubernetes 1.24 to 1.27
-	return p, &objectMeta{Name: p.Name, Namespace: p.Namespace}, problems
+	return p, document.Decode(n.Without("status"), p) // a status was written by Kubernetes 1.24 to 1.27
 }
 
 // checkMeta validates what is used of an object's metadata.
-func (k *kind) checkMeta(meta *objectMeta) field.ErrorList {
+func (k *kind) checkMeta(object metav1.Object) field.ErrorList {
 	if k.name == nil {
 		return nil
 	}
 	path := field.NewPath("metadata")
 	var errs field.ErrorList
-	if meta.Name == "" {
+	check := func(name, value string, valid validation.ValidateNameFunc) {
+		for _, message := range valid(value, false) {
+			errs = append(errs, field.Invalid(path.Child(name), value, message))
+		}
+	}
+	if object.GetName() == "" {
 		errs = append(errs, field.Required(path.Child("name"), "give the object a name"))
 	} else {
-		for _, message := range k.name(meta.Name) {
-			errs = append(errs, field.Invalid(path.Child("name"), meta.Name, message))
-		}
+		check("name", object.GetName(), k.name)
 	}
-	if meta.Namespace != "" && !k.clusterWide {
-		for _, message := range validation.ValidateNamespaceName(meta.Namespace, false) {
-			errs = append(errs, field.Invalid(path.Child("namespace"), meta.Namespace, message))
-		}
+	if object.GetNamespace() != "" {
+		check("namespace", object.GetNamespace(), validation.ValidateNamespaceName)
 	}
-	return append(errs, metav1validation.ValidateLabels(meta.Labels, path.Child("labels"))...)
+	return append(errs, metav1validation.ValidateLabels(object.GetLabels(), path.Child("labels"))...)
 }

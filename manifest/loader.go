@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/bulkhead-dev/bulkhead/manifest/document"
@@ -36,7 +37,7 @@ type object struct {
 	Object
 	node *document.Node
 	kind *kind
-	body any // what kind.decode made of it
+	body metav1.Object // of the kind's API type, with its namespace filled in
 }
 
 func (o *object) key() key { return key{o.Kind, o.Namespace, o.Name} }
@@ -59,10 +60,11 @@ func (l *loader) failAt(o *object, path, format string, args ...any) {
 	})
 }
 
-// failFields reports what the API's validation found.
-func (l *loader) failFields(o *object, errs field.ErrorList) {
+// failFields reports what the validation of an object, or of a part of it below
+// the prefix, found.
+func (l *loader) failFields(o *object, prefix string, errs field.ErrorList) {
 	for _, e := range errs {
-		l.failAt(o, e.Field, "%s", e.ErrorBody())
+		l.failAt(o, prefix+e.Field, "%s", e.ErrorBody())
 	}
 }
 
@@ -140,20 +142,21 @@ func (l *loader) addObject(file string, node *document.Node, meta typeMeta) {
 // decode fills the object and adds it, unless it is wrong or there is one of its
 // name already.
 func (l *loader) decode(o *object) {
-	body, meta, problems := o.kind.decode(o.node)
-	o.body, o.Name, o.Namespace = body, meta.Name, meta.Namespace
-	if o.kind.clusterWide {
-		o.Namespace = ""
-	} else if o.Namespace == "" {
-		o.Namespace = "default"
+	body, problems := o.kind.decode(o.node)
+	switch {
+	case o.kind.clusterWide:
+		body.SetNamespace("")
+	case body.GetNamespace() == "":
+		body.SetNamespace("default")
 	}
+	o.body, o.Name, o.Namespace = body, body.GetName(), body.GetNamespace()
 	for _, p := range problems {
 		l.fail(&Error{File: o.Source.File, Line: p.Line, Object: o.String(), Field: p.Path, Message: p.Message})
 	}
 	if len(problems) > 0 {
 		return
 	}
-	l.failFields(o, o.kind.checkMeta(meta))
+	l.failFields(o, "", o.kind.checkMeta(body))
 	if first := l.byKey[o.key()]; first != nil {
 		l.failAt(o, "", "is declared twice, first at %s:%d: remove or rename one", first.Source.File, first.Source.Line)
 		return

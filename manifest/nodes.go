@@ -5,11 +5,14 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/bulkhead-dev/bulkhead/cluster"
+	"github.com/bulkhead-dev/bulkhead/cluster/k8s"
 )
 
 // MaxNodes is how many nodes can be made up: as many as there are ranges for
@@ -69,32 +72,23 @@ func nodeLabels(name string, labels map[string]string) map[string]string {
 }
 
 func (b *builder) addNode(o *object) {
-	body := o.body.(*nodeBody)
-	node := &cluster.Node{Name: o.Name, Labels: nodeLabels(o.Name, body.Metadata.Labels)}
-	for i, a := range body.Status.Addresses {
-		if a.Type != "InternalIP" && a.Type != "ExternalIP" {
-			continue
-		}
-		if addr, ok := b.parseAddr(o, fmt.Sprintf("status.addresses[%d].address", i), a.Address); ok && !slices.Contains(node.Addrs, addr) {
-			node.Addrs = append(node.Addrs, addr)
-		}
-	}
-	ranges, path := body.Spec.PodCIDRs, "spec.podCIDRs[%d]"
-	if len(ranges) == 0 && body.Spec.PodCIDR != "" {
-		ranges, path = []string{body.Spec.PodCIDR}, "spec.podCIDR"
-	}
-	for i, r := range ranges {
-		at := path
-		if strings.Contains(path, "%") {
-			at = fmt.Sprintf(path, i)
-		}
-		if prefix, err := netip.ParsePrefix(r); err != nil || prefix.Addr().Is4In6() {
-			b.failAt(o, at, "Invalid value: %q: must be a valid CIDR, for example 10.244.1.0/24 or fd00:10:244:1::/64", r)
-		} else {
-			node.PodCIDRs = append(node.PodCIDRs, prefix.Masked())
-		}
-	}
+	node, errs := k8s.Node(o.body.(*corev1.Node))
+	b.failFields(o, "", errs)
+	node.Labels = nodeLabels(o.Name, node.Labels)
 	b.bundle.Snapshot.Nodes[o.Name] = node
+}
+
+// fits tells whether a pod may run on the node.
+func fits(spec *corev1.PodSpec, node *cluster.Node) bool {
+	if spec.NodeName != "" && spec.NodeName != node.Name {
+		return false
+	}
+	for name, value := range spec.NodeSelector {
+		if has, ok := node.Labels[name]; !ok || has != value {
+			return false
+		}
+	}
+	return true
 }
 
 // schedule gives every pod a node.
@@ -118,7 +112,7 @@ func (b *builder) schedule() {
 			load[node.Name]++
 		} else {
 			b.failAt(s.from, s.path+".nodeSelector", "pod %s cannot be placed: no node has the labels %s, put them on one of %s",
-				s.pod.Name, s.spec.describeSelector(), b.nodeNames())
+				s.pod.Name, labels.Set(s.spec.NodeSelector), b.nodeNames())
 		}
 	}
 }
@@ -137,7 +131,7 @@ func (b *builder) placeStated(s *seat) bool {
 		return false
 	}
 	if kept, ok := b.opts.Keep.Pods[s.pod.Name]; ok {
-		if node, ok := b.bundle.Snapshot.Nodes[kept.Node]; ok && s.spec.fits(node) {
+		if node, ok := b.bundle.Snapshot.Nodes[kept.Node]; ok && fits(s.spec, node) {
 			s.pod.Node = node.Name
 			return true
 		}
@@ -154,7 +148,7 @@ func (b *builder) pick(s *seat, load map[string]int, share int) *cluster.Node {
 	var best *cluster.Node
 	for i := range b.nodes {
 		node := b.nodes[(start+i)%len(b.nodes)]
-		if !s.spec.fits(node) {
+		if !fits(s.spec, node) {
 			continue
 		}
 		if load[node.Name] < share {

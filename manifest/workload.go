@@ -1,135 +1,88 @@
 package manifest
 
 import (
-	"fmt"
 	"maps"
 	"strconv"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/bulkhead-dev/bulkhead/cluster"
 )
 
-// MaxPods is how many pods a cluster may have, the size of the largest that
-// Kubernetes supports.
+// MaxPods is how many pods a cluster may have, as many as Kubernetes supports.
 const MaxPods = 150_000
-
-// owned are the objects that own another object of the input. Their controller
-// has done its work already: what it made is in the input and counts.
-func (l *loader) owned() map[key]bool {
-	owned := map[key]bool{}
-	for _, o := range l.objects {
-		if owner, ok := o.owner(); ok {
-			owned[owner] = true
-		}
-	}
-	return owned
-}
-
-// owner is the object's controller.
-func (o *object) owner() (key, bool) {
-	b, ok := o.body.(interface{ meta() *objectMeta })
-	if !ok {
-		return key{}, false
-	}
-	references := b.meta().OwnerReferences
-	for _, r := range references {
-		if r.Controller || len(references) == 1 {
-			return key{r.Kind, o.Namespace, r.Name}, true
-		}
-	}
-	return key{}, false
-}
-
-// maxOwners bounds the chain of owners, which in the input may be a ring.
-const maxOwners = 10
-
-// workloadOf is "Kind/name" of the topmost owner. A Deployment that is not in
-// the input is recognised by the hash with which it names its ReplicaSets.
-func (l *loader) workloadOf(o *object) string {
-	owner, ok := o.owner()
-	for range maxOwners {
-		above := l.byKey[owner]
-		if above == nil {
-			break
-		}
-		next, hasOwner := above.owner()
-		if !hasOwner {
-			break
-		}
-		owner = next
-	}
-	if !ok || owner.kind == "Node" { // a static pod's record
-		return ""
-	}
-	if pod, ok := o.body.(*podBody); ok && owner.kind == "ReplicaSet" && l.byKey[owner] == nil {
-		suffix := "-" + pod.Metadata.Labels["pod-template-hash"]
-		if name, ok := strings.CutSuffix(owner.name, suffix); ok && suffix != "-" {
-			return "Deployment/" + name
-		}
-	}
-	return owner.kind + "/" + owner.name
-}
 
 // expand makes a workload's pods.
 func (b *builder) expand(o *object) {
 	switch body := o.body.(type) {
-	case *workloadBody:
-		b.expandReplicas(o, body)
-	case *jobBody:
-		if !body.ended() {
-			b.expandJob(o, "spec", &body.Spec)
-		}
-	case *cronJobBody:
-		if !body.Spec.Suspend {
-			b.expandJob(o, "spec.jobTemplate.spec", &body.Spec.JobTemplate.Spec)
-		}
+	case *appsv1.Deployment:
+		b.expandReplicas(o, body.Spec.Replicas, &body.Spec.Template)
+	case *appsv1.ReplicaSet:
+		b.expandReplicas(o, body.Spec.Replicas, &body.Spec.Template)
+	case *appsv1.StatefulSet:
+		b.expandStatefulSet(o, &body.Spec)
+	case *appsv1.DaemonSet:
+		b.daemons = append(b.daemons, b.readTemplate(o, "spec.template", &body.Spec.Template))
+	case *batchv1.Job:
+		b.expandJob(o, "spec", &body.Spec, ended(body))
+	case *batchv1.CronJob:
+		suspended := body.Spec.Suspend != nil && *body.Spec.Suspend
+		b.expandJob(o, "spec.jobTemplate.spec", &body.Spec.JobTemplate.Spec, suspended)
 	}
 }
 
-func (b *builder) expandReplicas(o *object, body *workloadBody) {
-	replicas, ok := b.replicas(o, "spec.replicas", body.Spec.Replicas)
-	if !ok {
-		return
-	}
-	names := replicaNames(o.Name, replicas)
-	if o.Kind == "StatefulSet" {
-		names = ordinalNames(o.Name, int(body.Spec.Ordinals.Start), replicas)
-	}
-	b.addReplicas(o, "spec.template", &body.Spec.Template, names)
+func (b *builder) expandReplicas(o *object, replicas *int32, t *corev1.PodTemplateSpec) {
+	model := b.readTemplate(o, "spec.template", t)
+	b.addReplicas(model, replicaNames(o.Name, b.count(o, "spec.replicas", replicas)))
 }
 
-func (j *jobBody) ended() bool {
-	for _, c := range j.Status.Conditions {
-		if (c.Type == "Complete" || c.Type == "Failed") && c.Status == "True" {
+func (b *builder) expandStatefulSet(o *object, spec *appsv1.StatefulSetSpec) {
+	model := b.readTemplate(o, "spec.template", &spec.Template)
+	start := 0
+	if spec.Ordinals != nil {
+		start = int(spec.Ordinals.Start)
+	}
+	b.addReplicas(model, ordinalNames(o.Name, start, b.count(o, "spec.replicas", spec.Replicas)))
+}
+
+func ended(job *batchv1.Job) bool {
+	for _, c := range job.Status.Conditions {
+		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue {
 			return true
 		}
 	}
 	return false
 }
 
-// expandJob makes the pods that run at the same time.
-func (b *builder) expandJob(o *object, path string, spec *jobSpec) {
-	parallel, ok := b.replicas(o, path+".parallelism", spec.Parallelism)
+// expandJob makes the pods that run at the same time. A CronJob's are those of
+// one run: its policies matter while it runs.
+func (b *builder) expandJob(o *object, path string, spec *batchv1.JobSpec, idle bool) {
+	model := b.readTemplate(o, path+".template", &spec.Template)
+	parallel := b.count(o, path+".parallelism", spec.Parallelism)
 	if spec.Completions != nil {
-		parallel = min(parallel, max(0, int(*spec.Completions)))
+		parallel = min(parallel, b.count(o, path+".completions", spec.Completions))
 	}
-	if ok && !spec.Suspend {
-		b.addReplicas(o, path+".template", &spec.Template, replicaNames(o.Name, parallel))
+	if !idle && (spec.Suspend == nil || !*spec.Suspend) {
+		b.addReplicas(model, replicaNames(o.Name, parallel))
 	}
 }
 
-func (b *builder) replicas(o *object, path string, n *int32) (int, bool) {
+// count is how many pods a field asks for, 1 if it is absent.
+func (b *builder) count(o *object, path string, n *int32) int {
 	switch {
 	case n == nil:
-		return 1, true
+		return 1
 	case *n < 0:
 		b.failAt(o, path, "Invalid value: %d: must be 0 or more", *n)
-		return 0, false
+		return 0
 	case len(b.seats)+int(*n) > MaxPods:
 		b.failAt(o, path, "Invalid value: %d: the cluster would have more than %d pods", *n, MaxPods)
-		return 0, false
+		return 0
 	}
-	return int(*n), true
+	return int(*n)
 }
 
 // replicaNames: a single pod has its workload's own name, so that people can
@@ -149,24 +102,22 @@ func ordinalNames(name string, start, n int) []string {
 	return names
 }
 
-func (b *builder) addReplicas(o *object, path string, t *podTemplate, names []string) {
-	b.checkTemplate(o, path, t)
-	model := b.newSeat(o, path+".spec", &t.Metadata, &t.Spec)
-	model.pod.Workload = b.workloadOf(o)
-	if model.pod.Workload == "" {
-		model.pod.Workload = o.Kind + "/" + o.Name
-	}
+// addReplicas adds a pod like the model for each name.
+func (b *builder) addReplicas(model *seat, names []string) []*seat {
+	o := model.from
 	names, ok := b.freeNames(o, names)
 	if !ok {
-		return
+		return nil
 	}
+	added := make([]*seat, len(names))
 	for i, name := range names {
 		s, pod := *model, *model.pod
 		pod.Name = cluster.Name{Namespace: o.Namespace, Name: name}
 		pod.Labels = controllerLabels(o, name, pod.Labels)
-		s.pod, s.replica = &pod, i
+		s.pod, s.replica, added[i] = &pod, i, &s
 		b.seat(&s)
 	}
+	return added
 }
 
 // freeNames puts the kind into the pods' names where another workload of the
@@ -202,63 +153,37 @@ func controllerLabels(o *object, pod string, labels map[string]string) map[strin
 	switch o.Kind {
 	case "StatefulSet":
 		ordinal := pod[strings.LastIndexByte(pod, '-')+1:]
-		added = map[string]string{"statefulset.kubernetes.io/pod-name": pod, "apps.kubernetes.io/pod-index": ordinal}
+		added = map[string]string{appsv1.StatefulSetPodNameLabel: pod, appsv1.PodIndexLabel: ordinal}
 	case "Job":
-		added = map[string]string{"batch.kubernetes.io/job-name": o.Name, "job-name": o.Name}
+		added = map[string]string{batchv1.JobNameLabel: o.Name, "job-name": o.Name} // the latter from before 1.27
 	default:
 		return labels
 	}
-	maps.Copy(added, labels)
-	return added
+	all := maps.Clone(labels)
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, added)
+	return all
 }
 
 // addDaemonPods makes one pod of each DaemonSet for each node that it selects.
 func (b *builder) addDaemonPods() {
-	owned := b.owned()
-	for _, o := range b.of("DaemonSet") {
-		if !owned[o.key()] {
-			b.expandDaemonSet(o, &o.body.(*workloadBody).Spec.Template)
+	for _, model := range b.daemons {
+		var names []string
+		var nodes []string
+		for _, node := range b.nodes {
+			if fits(model.spec, node) {
+				nodes = append(nodes, node.Name)
+				names = append(names, model.from.Name+"-"+node.Name)
+			}
+		}
+		if len(b.seats)+len(names) > MaxPods {
+			b.failAt(model.from, "", "the cluster would have more than %d pods", MaxPods)
+			return
+		}
+		for i, s := range b.addReplicas(model, names) {
+			s.pod.Node = nodes[i]
 		}
 	}
-}
-
-func (b *builder) expandDaemonSet(o *object, t *podTemplate) {
-	var names []string
-	var nodes []string
-	for _, node := range b.nodes {
-		if t.Spec.fits(node) {
-			nodes = append(nodes, node.Name)
-			names = append(names, o.Name+"-"+node.Name)
-		}
-	}
-	if len(b.seats)+len(names) > MaxPods {
-		b.failAt(o, "", "the cluster would have more than %d pods", MaxPods)
-		return
-	}
-	before := len(b.seats)
-	b.addReplicas(o, "spec.template", t, names)
-	for i, s := range b.seats[before:] {
-		s.pod.Node = nodes[i]
-	}
-}
-
-// fits tells whether a pod may run on the node.
-func (s *podSpec) fits(node *cluster.Node) bool {
-	if s.NodeName != "" && s.NodeName != node.Name {
-		return false
-	}
-	for name, value := range s.NodeSelector {
-		if has, ok := node.Labels[name]; !ok || has != value {
-			return false
-		}
-	}
-	return true
-}
-
-func (s *podSpec) describeSelector() string {
-	var terms []string
-	for _, name := range sortedKeys(s.NodeSelector) {
-		terms = append(terms, fmt.Sprintf("%s=%s", name, s.NodeSelector[name]))
-	}
-	return strings.Join(terms, ",")
 }

@@ -10,26 +10,25 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// Mode says what Decode does with fields that the target does not have.
-type Mode uint8
-
-// The modes.
-const (
-	Lenient Mode = iota // they are skipped
-	Strict              // they are problems
-)
-
 // Decode fills the struct that target points to, by its json tags and with
-// names compared exactly, as the API server does. Every field that does not fit
-// is a Problem; the others are filled all the same.
-func Decode(n *Node, target any, mode Mode) []Problem {
-	d := &decoder{mode: mode}
-	d.value(n, reflect.ValueOf(target).Elem(), nil)
+// names compared exactly, as the API server does. Every field that is unknown or
+// does not fit is a Problem; the others are filled all the same.
+func Decode(n *Node, target any) []Problem {
+	d := &decoder{strict: true}
+	d.value(n, reflect.ValueOf(target).Elem(), nil, nil)
+	return d.problems
+}
+
+// DecodeFields is like Decode for some of the fields. All others are not looked
+// at, whether the target has them or not.
+func DecodeFields(n *Node, target any, fields Fields) []Problem {
+	d := &decoder{}
+	d.value(n, reflect.ValueOf(target).Elem(), fields, nil)
 	return d.problems
 }
 
 type decoder struct {
-	mode     Mode
+	strict   bool
 	problems []Problem
 }
 
@@ -66,7 +65,7 @@ func (d *decoder) problem(n *Node, at *place, format string, args ...any) {
 	d.problems = append(d.problems, Problem{Line: line, Path: at.String(), Message: fmt.Sprintf(format, args...)})
 }
 
-func (d *decoder) value(n *Node, v reflect.Value, at *place) {
+func (d *decoder) value(n *Node, v reflect.Value, wanted Fields, at *place) {
 	if n.Kind == Null {
 		return // as in JSON: no value, no change
 	}
@@ -82,11 +81,11 @@ func (d *decoder) value(n *Node, v reflect.Value, at *place) {
 	}
 	switch v.Kind() {
 	case reflect.Struct:
-		d.fields(n, v, at)
+		d.fields(n, v, wanted, at)
 	case reflect.Slice:
-		d.items(n, v, at)
+		d.items(n, v, wanted, at)
 	case reflect.Map:
-		d.entries(n, v, at)
+		d.entries(n, v, wanted, at)
 	default:
 		d.scalar(n, v, at)
 	}
@@ -120,18 +119,18 @@ func expected(u json.Unmarshaler) string {
 	return fmt.Sprintf("a value of type %T", u)
 }
 
-func (d *decoder) items(n *Node, v reflect.Value, at *place) {
+func (d *decoder) items(n *Node, v reflect.Value, wanted Fields, at *place) {
 	if n.Kind != List {
 		d.problem(n, at, "must be a list, is %s: start the entry with a dash", n)
 		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Items), len(n.Items)))
 	for i, item := range n.Items {
-		d.value(item, v.Index(i), &place{parent: at, index: i})
+		d.value(item, v.Index(i), wanted, &place{parent: at, index: i})
 	}
 }
 
-func (d *decoder) entries(n *Node, v reflect.Value, at *place) {
+func (d *decoder) entries(n *Node, v reflect.Value, wanted Fields, at *place) {
 	if n.Kind != Map {
 		d.problem(n, at, "must be a map, is %s: write it as name: value", n)
 		return
@@ -139,22 +138,26 @@ func (d *decoder) entries(n *Node, v reflect.Value, at *place) {
 	v.Set(reflect.MakeMapWithSize(v.Type(), len(n.Fields)))
 	for _, f := range n.Fields {
 		element := reflect.New(v.Type().Elem()).Elem()
-		d.value(f.Value, element, &place{parent: at, name: f.Name, line: f.Line})
+		d.value(f.Value, element, wanted, &place{parent: at, name: f.Name, line: f.Line})
 		v.SetMapIndex(reflect.ValueOf(f.Name).Convert(v.Type().Key()), element)
 	}
 }
 
-func (d *decoder) fields(n *Node, v reflect.Value, at *place) {
+func (d *decoder) fields(n *Node, v reflect.Value, wanted Fields, at *place) {
 	if n.Kind != Map {
 		d.problem(n, at, "must be a map, is %s", n)
 		return
 	}
 	l := layoutOf(v.Type())
 	for _, f := range n.Fields {
+		below, ok := wanted[f.Name]
+		if len(wanted) > 0 && !ok {
+			continue
+		}
 		index, ok := l.fields[f.Name]
 		if ok {
-			d.value(f.Value, v.FieldByIndex(index), &place{parent: at, name: f.Name, typ: v.Type(), line: f.Line})
-		} else if d.mode == Strict {
+			d.value(f.Value, v.FieldByIndex(index), below, &place{parent: at, name: f.Name, typ: v.Type(), line: f.Line})
+		} else if d.strict {
 			d.problem(n, &place{parent: at, name: f.Name, typ: v.Type(), line: f.Line}, "unknown field%s", suggest(f.Name, v.Type(), at))
 		}
 	}
