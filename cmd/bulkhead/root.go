@@ -40,6 +40,8 @@ func newRootCommand() *cobra.Command {
 		&cobra.Group{ID: groupLab, Title: "Answers from packets:"},
 	)
 	root.AddCommand( // one line per command
+		newMatrixCommand(),
+		newExplainCommand(),
 		newVersionCommand(),
 	)
 	return root

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bulkhead-dev/bulkhead/explanation"
+	"github.com/bulkhead-dev/bulkhead/traffic"
+)
+
+const explainHelp = `Say whether a connection is allowed, and which policies and rules decide it.
+
+FROM and TO are written
+  NAMESPACE/POD            a pod, or a workload: then its first pod
+  node/NAME                a node
+  ip/ADDRESS               an address, whoever has it
+  service/NAMESPACE/NAME   a service (TO only)
+
+A service is asked for on its own port; policies judge the connection to each
+backend, and all of them must be allowed for the answer to be allow. The same
+holds for IPv4 and IPv6 where both ends have both.
+
+The exit code is 0 for allow, 1 for deny and 2 for bad input.`
+
+func newExplainCommand() *cobra.Command {
+	var in input
+	var out output
+	question := explanation.Question{Protocol: traffic.TCP}
+	cmd := &cobra.Command{
+		Use:     "explain PATH... --from FROM --to TO --port PORT",
+		Short:   "Say why a connection is allowed or denied",
+		Long:    explainHelp,
+		GroupID: groupModel,
+		Example: `  bulkhead explain examples/web-shop --from shop/frontend --to shop/backend --port 8080
+  bulkhead explain examples/web-shop --from shop/frontend --to service/shop/backend --port http
+  bulkhead explain examples/web-shop --from ip/203.0.113.10 --to shop/backend --port 53 --protocol UDP`,
+		Args: usage(needPaths),
+		RunE: func(cmd *cobra.Command, paths []string) error {
+			if err := complete(question); err != nil {
+				return badInput(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
+			}
+			return explain(cmd, paths, &in, &out, question)
+		},
+	}
+	in.addFlags(cmd)
+	out.addFlags(cmd)
+	cmd.Flags().StringVar(&question.From, "from", "", "who connects")
+	cmd.Flags().StringVar(&question.To, "to", "", "who is connected to")
+	cmd.Flags().StringVar(&question.Port, "port", "", "the destination's port: a number, or its name there")
+	cmd.Flags().TextVar(&question.Protocol, "protocol", traffic.TCP, "TCP, UDP, SCTP, ICMP, ICMPv6 or a number")
+	return cmd
+}
+
+// complete tells what a question lacks.
+func complete(q explanation.Question) error {
+	switch {
+	case q.From == "":
+		return errors.New("no source given: use --from")
+	case q.To == "":
+		return errors.New("no destination given: use --to")
+	case q.Port == "" && q.Protocol.HasPorts():
+		return errors.New("no port given: use --port")
+	}
+	return nil
+}
+
+func explain(cmd *cobra.Command, paths []string, in *input, out *output, question explanation.Question) error {
+	bundle, err := in.load(cmd, paths)
+	if err != nil {
+		return err
+	}
+	x, err := explanation.New(bundle.Snapshot, bundle.Policies, question)
+	if err != nil {
+		return badInput(err)
+	}
+	if err := out.printer(cmd).Print(x); err != nil {
+		return err
+	}
+	if x.Verdict == traffic.Deny {
+		return errNo
+	}
+	return nil
+}

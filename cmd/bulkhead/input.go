@@ -1,0 +1,55 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bulkhead-dev/bulkhead/manifest"
+)
+
+// input is the flags of commands that read manifests.
+type input struct {
+	nodes    int
+	families families
+}
+
+func (in *input) addFlags(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&in.nodes, "nodes", 0, "how many nodes there are, where the input declares none")
+	cmd.Flags().Var(&in.families, "families", "address families of pods, where the input gives them no addresses")
+}
+
+// load reads the manifests of the PATH arguments.
+func (in *input) load(cmd *cobra.Command, paths []string) (*manifest.Bundle, error) {
+	bundle, err := manifest.Load(paths, manifest.Options{Nodes: in.nodes, Families: manifest.Families(in.families)}, cmd.InOrStdin())
+	return bundle, badInput(err)
+}
+
+// needPaths is a check of arguments.
+func needPaths(_ *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return errors.New(`no manifests given: name a file, a folder or "-"`)
+	}
+	return nil
+}
+
+// families is manifest.Families as a flag.
+type families manifest.Families
+
+var familyNames = []string{manifest.AutoFamilies: "auto", manifest.IPv4: "ipv4", manifest.IPv6: "ipv6", manifest.DualStack: "dual"}
+
+func (f *families) String() string { return familyNames[*f] }
+
+func (f *families) Set(s string) error {
+	i := slices.Index(familyNames, s)
+	if i < 0 {
+		return fmt.Errorf("unknown families %q: use %s", s, strings.Join(familyNames, ", "))
+	}
+	*f = families(i)
+	return nil
+}
+
+func (f *families) Type() string { return strings.Join(familyNames, "|") }
