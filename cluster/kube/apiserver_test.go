@@ -1,7 +1,9 @@
 package kube
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -11,6 +13,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -41,6 +44,8 @@ type apiServer struct {
 	stall     bool // streams stop short of the bookmark that ends the list
 	down      bool
 	requests  []string
+	events    []*eventsv1.Event // that were created
+	failures  int               // requests to answer with an error before one succeeds
 	streams   map[chan struct{}]bool
 }
 
@@ -155,6 +160,10 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "accepts "+accept, http.StatusNotAcceptable)
 		return
 	}
+	if r.Method == http.MethodPost {
+		s.create(w, r)
+		return
+	}
 	resource := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
 	var options metav1.ListOptions
 	if err := parameters.DecodeParameters(r.URL.Query(), schema.GroupVersion{Version: "v1"}, &options); err != nil {
@@ -167,6 +176,29 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else {
 		s.list(w, resource, options, selected)
 	}
+}
+
+func (s *apiServer) create(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(err)
+	}
+	event := &eventsv1.Event{}
+	if err := runtime.DecodeInto(codecs.UniversalDeserializer(), body, event); err != nil {
+		panic(err)
+	}
+	s.set(func() {
+		switch {
+		case s.failures > 0:
+			s.failures--
+			respond(w, http.StatusInternalServerError, &apierrors.NewInternalError(errors.New("try again")).ErrStatus)
+		case slices.ContainsFunc(s.events, func(e *eventsv1.Event) bool { return e.Name == event.Name }):
+			respond(w, http.StatusConflict, &apierrors.NewAlreadyExists(schema.GroupResource{Resource: "events"}, event.Name).ErrStatus)
+		default:
+			s.events = append(s.events, event)
+			respond(w, http.StatusCreated, event)
+		}
+	})
 }
 
 func matches(selector fields.Selector, object metav1.Object) bool {
@@ -225,7 +257,7 @@ func respond(w http.ResponseWriter, status int, object runtime.Object) {
 func encoder() runtime.Encoder {
 	info, _ := runtime.SerializerInfoForMediaType(codecs.SupportedMediaTypes(), runtime.ContentTypeProtobuf)
 	return codecs.WithoutConversion().EncoderForVersion(info.Serializer, schema.GroupVersions{
-		corev1.SchemeGroupVersion, networkingv1.SchemeGroupVersion,
+		corev1.SchemeGroupVersion, networkingv1.SchemeGroupVersion, eventsv1.SchemeGroupVersion,
 	})
 }
 

@@ -31,7 +31,8 @@ func NewFeed(client *Client) *Feed {
 // called by one goroutine; same tells whether two values are equal, for objects
 // change much that nobody here reads.
 func Follow[V any](f *Feed, resource Resource, read func(metav1.Object) Reading[V], same func(a, b V) bool) *Table[V] {
-	t := &Table[V]{kind: resource.Kind, read: read, same: same, wake: f.wake, entries: map[cluster.Name]entry[V]{}}
+	t := &Table[V]{read: read, same: same, wake: f.wake, entries: map[cluster.Name]entry[V]{}}
+	t.kind = Object{APIVersion: resource.client.APIVersion().String(), Kind: resource.Kind}
 	t.state.Kind = resource.Kind
 	f.followers = append(f.followers, &follower{resource: resource, sink: t})
 	f.states = append(f.states, t.State)

@@ -69,4 +69,3 @@ func (r Resource) list(ctx context.Context, next string) (runtime.Object, error)
 	err := r.client.Get().Resource(r.name).VersionedParams(&options, parameters).Do(ctx).Into(list)
 	return list, err
 }
-

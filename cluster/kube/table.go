@@ -6,6 +6,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/bulkhead-dev/bulkhead/cluster"
@@ -30,15 +31,23 @@ type Change[V any] struct {
 
 // Object names an object well enough to write an Event about it.
 type Object struct {
-	Kind string
+	APIVersion, Kind string
 	cluster.Name
-	UID        string
+	UID        types.UID
 	Generation int64 // counts changes of the spec; zero where the kind has none
+}
+
+// String is "Kind namespace/name".
+func (o Object) String() string {
+	if o.Namespace == "" {
+		return o.Kind + " " + o.Name.Name
+	}
+	return o.Kind + " " + o.Name.String()
 }
 
 // Table is the objects of one resource, one value each.
 type Table[V any] struct {
-	kind string
+	kind Object // without a name
 	read func(metav1.Object) Reading[V]
 	same func(a, b V) bool
 	wake func()
@@ -148,7 +157,9 @@ func (t *Table[V]) drop(name cluster.Name) {
 		return
 	}
 	delete(t.entries, name)
-	t.note(Change[V]{Object: Object{Kind: t.kind, Name: name}, Gone: true})
+	object := t.kind
+	object.Name = name
+	t.note(Change[V]{Object: object, Gone: true})
 }
 
 func (t *Table[V]) note(change Change[V]) {
@@ -177,7 +188,9 @@ func (t *Table[V]) answered(lost string) {
 }
 
 func (t *Table[V]) object(object metav1.Object) Object {
-	return Object{Kind: t.kind, Name: nameOf(object), UID: string(object.GetUID()), Generation: object.GetGeneration()}
+	o := t.kind
+	o.Name, o.UID, o.Generation = nameOf(object), object.GetUID(), object.GetGeneration()
+	return o
 }
 
 func nameOf(object metav1.Object) cluster.Name {
