@@ -21,3 +21,19 @@ type Dataplane interface {
 	// Close lets go of the kernel's handles and leaves enforcement in place.
 	Close() error
 }
+
+// Watcher is a Dataplane that notices when somebody else changes what it put in
+// force.
+type Watcher interface {
+	// Changed gets a value when Apply should be called again. Values that are
+	// not taken are lost but for one.
+	Changed() <-chan struct{}
+}
+
+// Bits of a connection's conntrack label. Allowed is a cache of "allowed under
+// the present policies": the tables accept a packet whose connection carries it.
+// Cut marks a connection that Allowed was taken off while it lived.
+const (
+	LabelAllowed = 127
+	LabelCut     = 126
+)

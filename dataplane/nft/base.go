@@ -6,6 +6,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-dev/bulkhead/dataplane"
 )
 
 // text is a rule as it is written down in this package.
@@ -88,7 +90,7 @@ func baseHook(number uint32) hook {
 
 func (r *ruleset) addPrerouting() error {
 	rules := []text{
-		{"connections that were judged and are allowed", exprs(hasLabel(LabelAllowed), accept())},
+		{"connections that were judged and are allowed", exprs(hasLabel(dataplane.LabelAllowed), accept())},
 		{"only from this link", exprs(icmp6(setND, 255), accept())},
 		{"only from this link", exprs(icmp6(setMLD, 1), accept())},
 		{"", exprs(hasState(stateRelated), jump(chainRelated))},
@@ -97,7 +99,7 @@ func (r *ruleset) addPrerouting() error {
 	for _, f := range families {
 		rules = append(rules, text{"", exprs(isFamily(f), jump(chainJudge+f.suffix))})
 	}
-	rules = append(rules, text{"judged and allowed", setLabel(LabelAllowed)})
+	rules = append(rules, text{"judged and allowed", setLabel(dataplane.LabelAllowed)})
 	return r.addChain(chainPrerouting, "what pods and the network send", baseHook(unix.NF_INET_PRE_ROUTING), rules...)
 }
 
@@ -105,7 +107,7 @@ func (r *ruleset) addPrerouting() error {
 // everything; its answers to a pod are the pod's connection.
 func (r *ruleset) addOutput() error {
 	rules := []text{
-		{"connections that were judged and are allowed", exprs(hasLabel(LabelAllowed), accept())},
+		{"connections that were judged and are allowed", exprs(hasLabel(dataplane.LabelAllowed), accept())},
 		{"", exprs(hasState(stateRelated), jump(chainRelated))},
 	}
 	for _, f := range families {
@@ -113,16 +115,16 @@ func (r *ruleset) addOutput() error {
 			text{"the node's answer to a pod", exprs(isFamily(f), isReply(), jump(chainReply+f.suffix))},
 			text{midway, exprs(isFamily(f), looksLikeReply(), jump(chainReply+f.suffix))})
 	}
-	rules = append(rules, text{"the node's own", setLabel(LabelAllowed)})
+	rules = append(rules, text{"the node's own", setLabel(dataplane.LabelAllowed)})
 	return r.addChain(chainOutput, "what the node sends", baseHook(unix.NF_INET_LOCAL_OUT), rules...)
 }
 
 // addRelated lets ICMP errors of allowed connections pass. Those of connections
 // that were cut are dropped: an entry that never had room for a label cannot
-// have LabelCut, and errors of such connections pass.
+// have dataplane.LabelCut, and errors of such connections pass.
 func (r *ruleset) addRelated() error {
 	return r.addChain(chainRelated, "errors that belong to a connection", hook{},
-		text{"of a connection that was cut", exprs(hasLabel(LabelCut), drop())},
+		text{"of a connection that was cut", exprs(hasLabel(dataplane.LabelCut), drop())},
 		text{"", exprs(isProtocol(unix.IPPROTO_ICMP), accept())},
 		text{"", exprs(isProtocol(unix.IPPROTO_ICMPV6), accept())})
 }

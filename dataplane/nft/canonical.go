@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-dev/bulkhead/dataplane/attr"
 )
 
 // nestedAttrs are the attributes of our expressions that hold attributes; the
@@ -24,11 +26,11 @@ var nestedAttrs = map[string][]uint16{
 // become equal.
 func canonical(exprs []byte) []byte {
 	var out []byte
-	eachAttr(exprs, func(_ uint16, e []byte) bool {
-		name := attrText(e, unix.NFTA_EXPR_NAME)
+	attr.Each(exprs, func(_ uint16, e []byte) bool {
+		name := attr.Text(e, unix.NFTA_EXPR_NAME)
 		out = append(out, name...)
 		out = append(out, '(')
-		out = append(out, canonicalAttrs(attr(e, unix.NFTA_EXPR_DATA), nestedAttrs[name])...)
+		out = append(out, canonicalAttrs(attr.Find(e, unix.NFTA_EXPR_DATA), nestedAttrs[name])...)
 		out = append(out, ')')
 		return true
 	})
@@ -37,7 +39,7 @@ func canonical(exprs []byte) []byte {
 
 func canonicalAttrs(b []byte, nested []uint16) []byte {
 	var parts [][]byte
-	eachAttr(b, func(kind uint16, value []byte) bool {
+	attr.Each(b, func(kind uint16, value []byte) bool {
 		if slices.Contains(nested, kind) {
 			value = canonicalData(value)
 		}
@@ -52,7 +54,7 @@ func canonicalAttrs(b []byte, nested []uint16) []byte {
 
 // canonicalData is for a value that is either bytes or a verdict.
 func canonicalData(b []byte) []byte {
-	if v := attr(b, unix.NFTA_DATA_VERDICT); v != nil {
+	if v := attr.Find(b, unix.NFTA_DATA_VERDICT); v != nil {
 		return canonicalAttr(unix.NFTA_DATA_VERDICT, canonicalAttrs(v, nil))
 	}
 	return canonicalAttrs(b, nil)

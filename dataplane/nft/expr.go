@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-dev/bulkhead/dataplane/attr"
 )
 
 // Registers: 1 is the first of 16 bytes. A concatenation lies in registers of 4
@@ -27,13 +29,13 @@ const (
 
 // encodeExprs is a rule's expressions as netlink attributes.
 func encodeExprs(exprs []expr.Any) ([]byte, error) {
-	var list attrs
+	var list attr.List
 	for _, e := range exprs {
 		b, err := expr.Marshal(unix.NFPROTO_INET, e)
 		if err != nil {
 			return nil, fmt.Errorf("encode expression %T: %w", e, err)
 		}
-		list.bytes(unix.NFTA_LIST_ELEM|unix.NLA_F_NESTED, b)
+		list.Bytes(unix.NFTA_LIST_ELEM|unix.NLA_F_NESTED, b)
 	}
 	return list, nil
 }

@@ -19,14 +19,6 @@ const TableName = "bulkhead"
 // -100, so that a packet's addresses and ports are those of the real ends.
 const HookPriority = -90
 
-// LabelAllowed and LabelCut are the conntrack label bits in use. Allowed is a
-// cache of "allowed under the present policies"; Cut marks a connection whose
-// Allowed was taken away while it lived.
-const (
-	LabelAllowed = 127
-	LabelCut     = 126
-)
-
 // Names of chains, maps and sets. Those that hold addresses exist twice, with 4
 // and 6 at the end.
 const (

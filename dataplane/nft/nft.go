@@ -45,9 +45,11 @@ type Dataplane struct {
 	options Options
 	netns   netns.NsHandle // our own
 	conn    *netlink.Conn
+	watcher *watcher
 }
 
-// New opens the kernel's interface. It changes nothing.
+// New opens the kernel's interface, and watches from then on for others that
+// change the table. It changes nothing itself.
 func New(options Options) (*Dataplane, error) {
 	ns, err := ownHandle(options.NetNS)
 	if err != nil {
@@ -57,7 +59,11 @@ func New(options Options) (*Dataplane, error) {
 	if err != nil {
 		return nil, errors.Join(err, ns.Close())
 	}
-	return &Dataplane{options: options, netns: ns, conn: conn}, nil
+	d := &Dataplane{options: options, netns: ns, conn: conn}
+	if d.watcher, err = watch(int(ns), conn.PID()); err != nil {
+		return nil, errors.Join(err, conn.Close(), ns.Close())
+	}
+	return d, nil
 }
 
 // ownHandle is a descriptor of ours, so that sockets can be opened later too.
@@ -71,7 +77,7 @@ func ownHandle(fd int) (netns.NsHandle, error) {
 
 // Close lets go of the kernel's handles and leaves the table in force.
 func (d *Dataplane) Close() error {
-	return errors.Join(d.conn.Close(), d.netns.Close())
+	return errors.Join(d.watcher.close(), d.conn.Close(), d.netns.Close())
 }
 
 // applyAttempts is how often Apply changes and looks again, before it gives up
@@ -183,6 +189,9 @@ func (d *Dataplane) reopen() error {
 	}
 	old := d.conn
 	d.conn = conn
+	if err := d.watcher.ignore(conn.PID()); err != nil {
+		return errors.Join(err, old.Close())
+	}
 	if err := old.Close(); err != nil {
 		return fmt.Errorf("close netfilter socket: %w", err)
 	}

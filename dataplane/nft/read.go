@@ -8,6 +8,8 @@ import (
 	"github.com/google/nftables/userdata"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-dev/bulkhead/dataplane/attr"
 )
 
 const headerLen = 4 // struct nfgenmsg
@@ -40,9 +42,9 @@ func (r *ruleset) readTable(ctx context.Context, conn *netlink.Conn) error {
 	}
 	for _, m := range list {
 		body := m.Data[headerLen:]
-		if m.Data[0] == unix.NFPROTO_INET && attrText(body, unix.NFTA_TABLE_NAME) == TableName {
+		if m.Data[0] == unix.NFPROTO_INET && attr.Text(body, unix.NFTA_TABLE_NAME) == TableName {
 			r.exists = true
-			r.comment = commentIn(attr(body, nftaTableUserdata), commentType)
+			r.comment = commentIn(attr.Find(body, nftaTableUserdata), commentType)
 		}
 	}
 	return nil
@@ -54,16 +56,16 @@ func (r *ruleset) readChains(ctx context.Context, conn *netlink.Conn) error {
 		return fmt.Errorf("list chains: %w", err)
 	}
 	for _, m := range ours(list, unix.NFTA_CHAIN_TABLE) {
-		c := &chain{comment: commentIn(attr(m, nftaChainUserdata), commentType)}
-		if h := attr(m, unix.NFTA_CHAIN_HOOK); h != nil {
+		c := &chain{comment: commentIn(attr.Find(m, nftaChainUserdata), commentType)}
+		if h := attr.Find(m, unix.NFTA_CHAIN_HOOK); h != nil {
 			c.hook = hook{
 				base:     true,
-				number:   attrUint32(h, unix.NFTA_HOOK_HOOKNUM),
-				priority: int32(attrUint32(h, unix.NFTA_HOOK_PRIORITY)),
-				policy:   attrUint32(m, unix.NFTA_CHAIN_POLICY),
+				number:   attr.Uint32(h, unix.NFTA_HOOK_HOOKNUM),
+				priority: int32(attr.Uint32(h, unix.NFTA_HOOK_PRIORITY)),
+				policy:   attr.Uint32(m, unix.NFTA_CHAIN_POLICY),
 			}
 		}
-		r.chains[attrText(m, unix.NFTA_CHAIN_NAME)] = c
+		r.chains[attr.Text(m, unix.NFTA_CHAIN_NAME)] = c
 	}
 	return nil
 }
@@ -75,13 +77,13 @@ func (r *ruleset) readRules(ctx context.Context, conn *netlink.Conn) error {
 		return fmt.Errorf("list rules: %w", err)
 	}
 	for _, m := range ours(list, unix.NFTA_RULE_TABLE) {
-		c, ok := r.chains[attrText(m, unix.NFTA_RULE_CHAIN)]
+		c, ok := r.chains[attr.Text(m, unix.NFTA_RULE_CHAIN)]
 		if !ok {
 			return fmt.Errorf("list rules: %w", errMoving)
 		}
 		c.rules = append(c.rules, rule{
-			exprs:   attr(m, unix.NFTA_RULE_EXPRESSIONS),
-			comment: commentIn(attr(m, unix.NFTA_RULE_USERDATA), commentType),
+			exprs:   attr.Find(m, unix.NFTA_RULE_EXPRESSIONS),
+			comment: commentIn(attr.Find(m, unix.NFTA_RULE_USERDATA), commentType),
 		})
 	}
 	return nil
@@ -95,13 +97,13 @@ func (r *ruleset) readSets(ctx context.Context, conn *netlink.Conn) error {
 		return fmt.Errorf("list sets: %w", err)
 	}
 	for _, m := range ours(list, unix.NFTA_SET_TABLE) {
-		r.addSet(attrText(m, unix.NFTA_SET_NAME), setType{
-			key:     attrUint32(m, unix.NFTA_SET_KEY_TYPE),
-			keyLen:  attrUint32(m, unix.NFTA_SET_KEY_LEN),
-			flags:   attrUint32(m, unix.NFTA_SET_FLAGS),
-			data:    attrUint32(m, unix.NFTA_SET_DATA_TYPE),
-			dataLen: attrUint32(m, unix.NFTA_SET_DATA_LEN),
-		}, commentIn(attr(m, unix.NFTA_SET_USERDATA), uint8(userdata.NFTNL_UDATA_SET_COMMENT)))
+		r.addSet(attr.Text(m, unix.NFTA_SET_NAME), setType{
+			key:     attr.Uint32(m, unix.NFTA_SET_KEY_TYPE),
+			keyLen:  attr.Uint32(m, unix.NFTA_SET_KEY_LEN),
+			flags:   attr.Uint32(m, unix.NFTA_SET_FLAGS),
+			data:    attr.Uint32(m, unix.NFTA_SET_DATA_TYPE),
+			dataLen: attr.Uint32(m, unix.NFTA_SET_DATA_LEN),
+		}, commentIn(attr.Find(m, unix.NFTA_SET_USERDATA), uint8(userdata.NFTNL_UDATA_SET_COMMENT)))
 	}
 	return nil
 }
@@ -112,14 +114,14 @@ func (r *ruleset) readCounters(ctx context.Context, conn *netlink.Conn) error {
 		return err
 	}
 	for _, m := range list {
-		r.counters[attrText(m, unix.NFTA_OBJ_NAME)] = commentIn(attr(m, nftaObjUserdata), commentType)
+		r.counters[attr.Text(m, unix.NFTA_OBJ_NAME)] = commentIn(attr.Find(m, nftaObjUserdata), commentType)
 	}
 	return nil
 }
 
 func listCounters(ctx context.Context, conn *netlink.Conn) ([][]byte, error) {
 	body := inTable(unix.NFTA_OBJ_TABLE)
-	body.uint32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
+	body.Uint32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
 	list, err := dump(ctx, conn, unix.NFT_MSG_GETOBJ, body)
 	if err != nil {
 		return nil, fmt.Errorf("list counters: %w", err)
@@ -129,13 +131,13 @@ func listCounters(ctx context.Context, conn *netlink.Conn) ([][]byte, error) {
 
 func (s *set) readElements(ctx context.Context, conn *netlink.Conn, name string) error {
 	body := inTable(unix.NFTA_SET_ELEM_LIST_TABLE)
-	body.text(unix.NFTA_SET_ELEM_LIST_SET, name)
+	body.Text(unix.NFTA_SET_ELEM_LIST_SET, name)
 	list, err := dump(ctx, conn, unix.NFT_MSG_GETSETELEM, body)
 	if err != nil {
 		return fmt.Errorf("list elements of set %s: %w", name, err)
 	}
 	for _, m := range list {
-		eachAttr(attr(m.Data[headerLen:], unix.NFTA_SET_ELEM_LIST_ELEMENTS), func(_ uint16, b []byte) bool {
+		attr.Each(attr.Find(m.Data[headerLen:], unix.NFTA_SET_ELEM_LIST_ELEMENTS), func(_ uint16, b []byte) bool {
 			e := parseElement(b)
 			s.elems[e.id()] = e
 			return true
@@ -146,17 +148,17 @@ func (s *set) readElements(ctx context.Context, conn *netlink.Conn, name string)
 
 func parseElement(b []byte) element {
 	var e element
-	eachAttr(b, func(kind uint16, value []byte) bool {
+	attr.Each(b, func(kind uint16, value []byte) bool {
 		switch kind {
 		case unix.NFTA_SET_ELEM_KEY:
-			e.key = string(attr(value, unix.NFTA_DATA_VALUE))
+			e.key = string(attr.Find(value, unix.NFTA_DATA_VALUE))
 		case nftaSetElemKeyEnd:
-			e.keyEnd = string(attr(value, unix.NFTA_DATA_VALUE))
+			e.keyEnd = string(attr.Find(value, unix.NFTA_DATA_VALUE))
 		case unix.NFTA_SET_ELEM_FLAGS:
-			e.end = number(value)&unix.NFT_SET_ELEM_INTERVAL_END != 0
+			e.end = attr.Number(value)&unix.NFT_SET_ELEM_INTERVAL_END != 0
 		case unix.NFTA_SET_ELEM_DATA:
-			e.data = string(attr(value, unix.NFTA_DATA_VALUE))
-			e.jump = attrText(attr(value, unix.NFTA_DATA_VERDICT), unix.NFTA_VERDICT_CHAIN)
+			e.data = string(attr.Find(value, unix.NFTA_DATA_VALUE))
+			e.jump = attr.Text(attr.Find(value, unix.NFTA_DATA_VERDICT), unix.NFTA_VERDICT_CHAIN)
 		case unix.NFTA_SET_ELEM_USERDATA:
 			e.comment = commentIn(value, commentType)
 		}
@@ -165,9 +167,9 @@ func parseElement(b []byte) element {
 	return e
 }
 
-func inTable(kind uint16) attrs {
-	var a attrs
-	a.text(kind, TableName)
+func inTable(kind uint16) attr.List {
+	var a attr.List
+	a.Text(kind, TableName)
 	return a
 }
 
@@ -176,7 +178,7 @@ func inTable(kind uint16) attrs {
 func ours(list []netlink.Message, kind uint16) [][]byte {
 	var bodies [][]byte
 	for _, m := range list {
-		if body := m.Data[headerLen:]; m.Data[0] == unix.NFPROTO_INET && attrText(body, kind) == TableName {
+		if body := m.Data[headerLen:]; m.Data[0] == unix.NFPROTO_INET && attr.Text(body, kind) == TableName {
 			bodies = append(bodies, body)
 		}
 	}

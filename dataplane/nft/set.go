@@ -7,6 +7,8 @@ import (
 	"github.com/google/nftables/userdata"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-dev/bulkhead/dataplane/attr"
 )
 
 // nft's marks of the byte order in which it shows a set's keys and values.
@@ -17,36 +19,36 @@ const (
 
 func (t *transaction) addSet(name string, s *set) {
 	t.setID++
-	var a attrs
-	a.text(unix.NFTA_SET_TABLE, TableName)
-	a.text(unix.NFTA_SET_NAME, name)
-	a.uint32(unix.NFTA_SET_FLAGS, s.typ.flags)
-	a.uint32(unix.NFTA_SET_KEY_TYPE, s.typ.key)
-	a.uint32(unix.NFTA_SET_KEY_LEN, s.typ.keyLen)
-	a.uint32(unix.NFTA_SET_ID, t.setID)
+	var a attr.List
+	a.Text(unix.NFTA_SET_TABLE, TableName)
+	a.Text(unix.NFTA_SET_NAME, name)
+	a.Uint32(unix.NFTA_SET_FLAGS, s.typ.flags)
+	a.Uint32(unix.NFTA_SET_KEY_TYPE, s.typ.key)
+	a.Uint32(unix.NFTA_SET_KEY_LEN, s.typ.keyLen)
+	a.Uint32(unix.NFTA_SET_ID, t.setID)
 	if s.typ.flags&unix.NFT_SET_MAP != 0 {
-		a.uint32(unix.NFTA_SET_DATA_TYPE, s.typ.data)
-		a.uint32(unix.NFTA_SET_DATA_LEN, s.typ.dataLen)
+		a.Uint32(unix.NFTA_SET_DATA_TYPE, s.typ.data)
+		a.Uint32(unix.NFTA_SET_DATA_LEN, s.typ.dataLen)
 	}
 	if s.typ.fields != "" {
 		describeFields(&a, s.typ.fields)
 	}
-	a.bytes(unix.NFTA_SET_USERDATA, setUserdata(s))
+	a.Bytes(unix.NFTA_SET_USERDATA, setUserdata(s))
 	t.add(unix.NFT_MSG_NEWSET, netlink.Create, a)
 }
 
 // describeFields tells the length of each field, without which nft crashes when
 // it lists a concatenation, and the kernel cannot keep ranges of it.
-func describeFields(a *attrs, fields string) {
-	desc := a.nest(unix.NFTA_SET_DESC)
-	concat := a.nest(nftaSetDescConcat)
+func describeFields(a *attr.List, fields string) {
+	desc := a.Nest(unix.NFTA_SET_DESC)
+	concat := a.Nest(nftaSetDescConcat)
 	for _, size := range fields {
-		field := a.nest(unix.NFTA_LIST_ELEM)
-		a.uint32(nftaSetFieldLen, uint32(size))
-		a.end(field)
+		field := a.Nest(unix.NFTA_LIST_ELEM)
+		a.Uint32(nftaSetFieldLen, uint32(size))
+		a.End(field)
 	}
-	a.end(concat)
-	a.end(desc)
+	a.End(concat)
+	a.End(desc)
 }
 
 const (
@@ -70,9 +72,9 @@ func setUserdata(s *set) []byte {
 }
 
 func (t *transaction) deleteSet(name string) {
-	var a attrs
-	a.text(unix.NFTA_SET_TABLE, TableName)
-	a.text(unix.NFTA_SET_NAME, name)
+	var a attr.List
+	a.Text(unix.NFTA_SET_TABLE, TableName)
+	a.Text(unix.NFTA_SET_NAME, name)
 	t.add(unix.NFT_MSG_DELSET, 0, a)
 }
 
@@ -85,15 +87,15 @@ func (t *transaction) elementChange(kind uint16, name string, s *set, elems []el
 	t.elements += len(elems)
 	slices.SortFunc(elems, compareElements)
 	for len(elems) > 0 {
-		var a attrs
-		a.text(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
-		a.text(unix.NFTA_SET_ELEM_LIST_SET, name)
-		list := a.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
+		var a attr.List
+		a.Text(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
+		a.Text(unix.NFTA_SET_ELEM_LIST_SET, name)
+		list := a.Nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
 		for len(elems) > 0 && len(a) < elementBytes {
 			appendElement(&a, s.typ, elems[0])
 			elems = elems[1:]
 		}
-		a.end(list)
+		a.End(list)
 		flags := netlink.HeaderFlags(0)
 		if kind == unix.NFT_MSG_NEWSETELEM {
 			flags = netlink.Create
@@ -114,37 +116,37 @@ func compareElements(a, b element) int {
 	return order
 }
 
-func appendElement(a *attrs, typ setType, e element) {
-	start := a.nest(unix.NFTA_LIST_ELEM)
+func appendElement(a *attr.List, typ setType, e element) {
+	start := a.Nest(unix.NFTA_LIST_ELEM)
 	appendData(a, unix.NFTA_SET_ELEM_KEY, e.key)
 	if e.keyEnd != "" {
 		appendData(a, nftaSetElemKeyEnd, e.keyEnd)
 	}
 	if e.end {
-		a.uint32(unix.NFTA_SET_ELEM_FLAGS, unix.NFT_SET_ELEM_INTERVAL_END)
+		a.Uint32(unix.NFTA_SET_ELEM_FLAGS, unix.NFT_SET_ELEM_INTERVAL_END)
 	} else if typ.flags&unix.NFT_SET_MAP != 0 {
 		appendValue(a, e)
 	}
 	withComment(a, unix.NFTA_SET_ELEM_USERDATA, commentType, e.comment)
-	a.end(start)
+	a.End(start)
 }
 
-func appendData(a *attrs, kind uint16, value string) {
-	start := a.nest(kind)
-	a.raw(unix.NFTA_DATA_VALUE, value)
-	a.end(start)
+func appendData(a *attr.List, kind uint16, value string) {
+	start := a.Nest(kind)
+	a.Raw(unix.NFTA_DATA_VALUE, value)
+	a.End(start)
 }
 
-func appendValue(a *attrs, e element) {
+func appendValue(a *attr.List, e element) {
 	if e.jump == "" {
 		appendData(a, unix.NFTA_SET_ELEM_DATA, e.data)
 		return
 	}
-	data := a.nest(unix.NFTA_SET_ELEM_DATA)
-	v := a.nest(unix.NFTA_DATA_VERDICT)
+	data := a.Nest(unix.NFTA_SET_ELEM_DATA)
+	v := a.Nest(unix.NFTA_DATA_VERDICT)
 	code := int32(unix.NFT_JUMP)
-	a.uint32(unix.NFTA_VERDICT_CODE, uint32(code))
-	a.text(unix.NFTA_VERDICT_CHAIN, e.jump)
-	a.end(v)
-	a.end(data)
+	a.Uint32(unix.NFTA_VERDICT_CODE, uint32(code))
+	a.Text(unix.NFTA_VERDICT_CHAIN, e.jump)
+	a.End(v)
+	a.End(data)
 }

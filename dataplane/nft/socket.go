@@ -8,6 +8,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-dev/bulkhead/dataplane/attr"
 )
 
 // The kernel takes a transaction as one message and answers it in one go, so
@@ -98,7 +100,7 @@ const dumpAttempts = 5
 // when it goes on with a list, so one that others changed meanwhile is asked for
 // again. If that does not help, what was missed shows when the result of Apply
 // is checked.
-func dump(ctx context.Context, conn *netlink.Conn, kind uint16, body attrs) ([]netlink.Message, error) {
+func dump(ctx context.Context, conn *netlink.Conn, kind uint16, body attr.List) ([]netlink.Message, error) {
 	if err := setDeadline(ctx, conn); err != nil {
 		return nil, err
 	}

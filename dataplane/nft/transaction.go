@@ -7,6 +7,8 @@ import (
 	"github.com/google/nftables/userdata"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-dev/bulkhead/dataplane/attr"
 )
 
 // transaction is a list of changes that the kernel makes all or none of.
@@ -29,7 +31,7 @@ const (
 // and element; a set has one of its own.
 const commentType = uint8(userdata.TypeComment)
 
-func (t *transaction) add(kind uint16, flags netlink.HeaderFlags, body attrs) {
+func (t *transaction) add(kind uint16, flags netlink.HeaderFlags, body attr.List) {
 	data := append([]byte{unix.NFPROTO_INET, unix.NFNETLINK_V0, 0, 0}, body...)
 	t.messages = append(t.messages, netlink.Message{
 		Header: netlink.Header{
@@ -40,82 +42,82 @@ func (t *transaction) add(kind uint16, flags netlink.HeaderFlags, body attrs) {
 	})
 }
 
-func withComment(a *attrs, kind uint16, udata uint8, comment string) {
+func withComment(a *attr.List, kind uint16, udata uint8, comment string) {
 	if comment != "" {
-		a.bytes(kind, userdata.AppendString(nil, userdata.Type(udata), comment))
+		a.Bytes(kind, userdata.AppendString(nil, userdata.Type(udata), comment))
 	}
 }
 
 func (t *transaction) addTable(comment string) {
-	var a attrs
-	a.text(unix.NFTA_TABLE_NAME, TableName)
+	var a attr.List
+	a.Text(unix.NFTA_TABLE_NAME, TableName)
 	withComment(&a, nftaTableUserdata, commentType, comment)
 	t.add(unix.NFT_MSG_NEWTABLE, netlink.Create, a)
 }
 
 func (t *transaction) deleteTable() {
-	var a attrs
-	a.text(unix.NFTA_TABLE_NAME, TableName)
+	var a attr.List
+	a.Text(unix.NFTA_TABLE_NAME, TableName)
 	t.add(unix.NFT_MSG_DELTABLE, 0, a)
 }
 
 var chainTypeFilter = "filter"
 
 func (t *transaction) addChain(name string, c *chain) {
-	var a attrs
-	a.text(unix.NFTA_CHAIN_TABLE, TableName)
-	a.text(unix.NFTA_CHAIN_NAME, name)
+	var a attr.List
+	a.Text(unix.NFTA_CHAIN_TABLE, TableName)
+	a.Text(unix.NFTA_CHAIN_NAME, name)
 	if c.hook.base {
-		start := a.nest(unix.NFTA_CHAIN_HOOK)
-		a.uint32(unix.NFTA_HOOK_HOOKNUM, c.hook.number)
-		a.uint32(unix.NFTA_HOOK_PRIORITY, uint32(c.hook.priority))
-		a.end(start)
-		a.uint32(unix.NFTA_CHAIN_POLICY, c.hook.policy)
-		a.text(unix.NFTA_CHAIN_TYPE, chainTypeFilter)
+		start := a.Nest(unix.NFTA_CHAIN_HOOK)
+		a.Uint32(unix.NFTA_HOOK_HOOKNUM, c.hook.number)
+		a.Uint32(unix.NFTA_HOOK_PRIORITY, uint32(c.hook.priority))
+		a.End(start)
+		a.Uint32(unix.NFTA_CHAIN_POLICY, c.hook.policy)
+		a.Text(unix.NFTA_CHAIN_TYPE, chainTypeFilter)
 	}
 	withComment(&a, nftaChainUserdata, commentType, c.comment)
 	t.add(unix.NFT_MSG_NEWCHAIN, netlink.Create, a)
 }
 
 func (t *transaction) deleteChain(name string) {
-	var a attrs
-	a.text(unix.NFTA_CHAIN_TABLE, TableName)
-	a.text(unix.NFTA_CHAIN_NAME, name)
+	var a attr.List
+	a.Text(unix.NFTA_CHAIN_TABLE, TableName)
+	a.Text(unix.NFTA_CHAIN_NAME, name)
 	t.add(unix.NFT_MSG_DELCHAIN, 0, a)
 }
 
 func (t *transaction) addRule(chain string, r rule) {
-	var a attrs
-	a.text(unix.NFTA_RULE_TABLE, TableName)
-	a.text(unix.NFTA_RULE_CHAIN, chain)
-	a.bytes(unix.NFTA_RULE_EXPRESSIONS|unix.NLA_F_NESTED, r.exprs)
+	var a attr.List
+	a.Text(unix.NFTA_RULE_TABLE, TableName)
+	a.Text(unix.NFTA_RULE_CHAIN, chain)
+	a.Bytes(unix.NFTA_RULE_EXPRESSIONS|unix.NLA_F_NESTED, r.exprs)
 	withComment(&a, unix.NFTA_RULE_USERDATA, commentType, r.comment)
 	t.add(unix.NFT_MSG_NEWRULE, netlink.Create|netlink.Append, a)
 }
 
 // flushChain removes all rules of a chain.
 func (t *transaction) flushChain(name string) {
-	var a attrs
-	a.text(unix.NFTA_RULE_TABLE, TableName)
-	a.text(unix.NFTA_RULE_CHAIN, name)
+	var a attr.List
+	a.Text(unix.NFTA_RULE_TABLE, TableName)
+	a.Text(unix.NFTA_RULE_CHAIN, name)
 	t.add(unix.NFT_MSG_DELRULE, 0, a)
 }
 
 func (t *transaction) addCounter(name, comment string) {
-	var a attrs
-	a.text(unix.NFTA_OBJ_TABLE, TableName)
-	a.text(unix.NFTA_OBJ_NAME, name)
-	a.uint32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
-	a.end(a.nest(unix.NFTA_OBJ_DATA))
+	var a attr.List
+	a.Text(unix.NFTA_OBJ_TABLE, TableName)
+	a.Text(unix.NFTA_OBJ_NAME, name)
+	a.Uint32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
+	a.End(a.Nest(unix.NFTA_OBJ_DATA))
 	withComment(&a, nftaObjUserdata, commentType, comment)
 	t.add(unix.NFT_MSG_NEWOBJ, netlink.Create, a)
 }
 
 func (t *transaction) deleteCounter(name string) {
-	var a attrs
-	a.text(unix.NFTA_OBJ_TABLE, TableName)
-	a.text(unix.NFTA_OBJ_NAME, name)
-	a.uint32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
+	var a attr.List
+	a.Text(unix.NFTA_OBJ_TABLE, TableName)
+	a.Text(unix.NFTA_OBJ_NAME, name)
+	a.Uint32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
 	t.add(unix.NFT_MSG_DELOBJ, 0, a)
 }
 
