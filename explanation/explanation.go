@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 
 	"github.com/bulkhead-dev/bulkhead/cluster"
 	"github.com/bulkhead-dev/bulkhead/directory"
@@ -32,7 +33,7 @@ type Explanation struct {
 	From     string           `json:"from"`
 	To       string           `json:"to"`
 	Protocol traffic.Protocol `json:"protocol"`
-	Port     uint16           `json:"port,omitempty"` // at the pod or node that is reached
+	Port     uint16           `json:"port,omitempty"` // at To, for a service its own
 	verdict.Result
 	// Ways are all of them, where there is more than one or a service between.
 	Ways []Way `json:"ways,omitempty"`
@@ -66,6 +67,9 @@ func New(s *cluster.Snapshot, set *policy.Set, q Question) (*Explanation, error)
 	ways := ask(verdict.New(s, set), connections)
 	x := decide(ways)
 	x.To = to.String()
+	if to.Service != nil {
+		x.Port = servicePort(to.Service, q)
+	}
 	if len(ways) > 1 || to.Service != nil {
 		x.Ways = ways
 	}
@@ -103,6 +107,17 @@ func addWay(ways []Way, w Way) []Way {
 		}
 	}
 	return append(ways, w)
+}
+
+// servicePort is the number of the service's port that was asked for.
+func servicePort(service *cluster.Service, q Question) uint16 {
+	for _, p := range service.Ports {
+		if p.Name == q.Port && p.Protocol == q.Protocol {
+			return p.Port
+		}
+	}
+	number, _ := strconv.ParseUint(q.Port, 10, 16)
+	return uint16(number)
 }
 
 func replicaNote(p directory.Place) []string {

@@ -16,7 +16,7 @@ func (x *Explanation) WriteTable(p *printer.Printer) error {
 	if len(x.Ways) == 0 {
 		writeResult(&b, p, x.Result, asked)
 	} else {
-		fmt.Fprintf(&b, "%s  %s -> %s: %s\n", mark(p, x.Verdict), x.From, x.To, x.count())
+		fmt.Fprintf(&b, "%s  %s: %s\n", mark(p, x.Verdict), p.Paint(printer.Bold, asked), x.count())
 		for _, w := range x.Ways {
 			b.WriteByte('\n')
 			writeResult(&b, p, w.Result, fmt.Sprintf("%s %s (%s)", connection(w), port(w.Protocol, w.Port), strings.Join(w.Addrs, ", ")))

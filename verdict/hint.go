@@ -56,7 +56,7 @@ func (e *Evaluator) peerHints(ev event, rule *policy.Rule, other Endpoint, d tra
 func (e *Evaluator) miss(peer policy.Peer, other Endpoint) string {
 	switch {
 	case peer.CIDR != nil:
-		return exceptMiss(*peer.CIDR, other)
+		return blockMiss(*peer.CIDR, other)
 	case peer.Pods != nil && other.NetworkPod() != nil:
 		return e.podMiss(*peer.Pods, other)
 	case peer.Pods != nil && other.Pod != nil:
@@ -65,7 +65,12 @@ func (e *Evaluator) miss(peer policy.Peer, other Endpoint) string {
 	return ""
 }
 
-func exceptMiss(block policy.CIDR, other Endpoint) string {
+// blockMiss is an exception, or all addresses of the other family: who writes
+// 0.0.0.0/0 often means everybody.
+func blockMiss(block policy.CIDR, other Endpoint) string {
+	if block.Prefix.Bits() == 0 && block.Prefix.Addr().Is4() != other.Addr.Is4() {
+		return fmt.Sprintf("%s is not of that address family", other.Addr)
+	}
 	i := slices.IndexFunc(block.Except, func(p netip.Prefix) bool { return p.Contains(other.Addr) })
 	if i < 0 {
 		return ""

@@ -85,6 +85,7 @@ var hintRows = []struct {
 	{"the namespace's labels", []policy.Rule{allow("", pods("team=shop", "app=frontend"))}, "dev/visitor -> shop/backend TCP 80", []string{"shop/x rule 0 allows pods app=frontend of namespaces team=shop; namespace dev has team=dev"}},
 	{"the namespace's missing label", []policy.Rule{allow("", pods("stage=test", ""))}, "shop/cart -> shop/backend TCP 80", []string{"shop/x rule 0 allows all pods of namespaces stage=test; namespace shop has no label stage"}},
 	{"an except", []policy.Rule{allow("", block("203.0.0.0/16", "203.0.113.0/24"))}, "203.0.113.9 -> shop/backend TCP 80", []string{"shop/x rule 0 allows 203.0.0.0/16 but for 203.0.113.0/24; ip/203.0.113.9 is in 203.0.113.0/24"}},
+	{"the other family", []policy.Rule{allow("", block("0.0.0.0/0"), block("10.0.0.0/8"))}, "shop/frontend -> shop/backend TCP 80 6", []string{"shop/x rule 0 allows 0.0.0.0/0; fd01::1:1 is not of that address family"}},
 	{"a host-network pod", []policy.Rule{allow("", pods("kube-system", "app=frontend"))}, "kube-system/proxy -> shop/backend TCP 80", []string{"shop/x rule 0 allows pods app=frontend of namespace kube-system; kube-system/proxy is on its node's network, where no selector picks it"}},
 	{"a host-network pod of another namespace", []policy.Rule{allow("", shopFrontend)}, "kube-system/proxy -> shop/backend TCP 80", nil},
 	{"two conditions off", []policy.Rule{allow("TCP 81", shopFrontend), allow("", pods("shop", "app=x")), allow("", block("192.0.2.0/24"))}, "dev/visitor -> shop/backend TCP 80", nil},

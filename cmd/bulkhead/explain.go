@@ -46,10 +46,10 @@ func newExplainCommand() *cobra.Command {
 	}
 	in.addFlags(cmd)
 	out.addFlags(cmd)
-	cmd.Flags().StringVar(&question.From, "from", "", "who connects")
-	cmd.Flags().StringVar(&question.To, "to", "", "who is connected to")
-	cmd.Flags().StringVar(&question.Port, "port", "", "the destination's port: a number, or its name there")
-	cmd.Flags().TextVar(&question.Protocol, "protocol", traffic.TCP, "TCP, UDP, SCTP, ICMP, ICMPv6 or a number")
+	cmd.Flags().StringVar(&question.From, "from", "", "`WHO` connects")
+	cmd.Flags().StringVar(&question.To, "to", "", "`WHOM` it connects to")
+	cmd.Flags().StringVar(&question.Port, "port", "", "the destination's `PORT`: a number, or its name there")
+	cmd.Flags().TextVar(&question.Protocol, "protocol", traffic.TCP, "the `PROTOCOL`: TCP, UDP, SCTP, ICMP, ICMPv6 or a number")
 	return cmd
 }
 
