@@ -155,19 +155,35 @@ func (t Tally) String() string {
 // WriteJSON writes one connection a line, so that a million of them neither need
 // the memory of their text nor hide in one line.
 func (m *Matrix) WriteJSON(w io.Writer) error {
+	if len(m.Rows) == 0 {
+		_, err := io.WriteString(w, "{\"connections\":[]}\n")
+		return err
+	}
+	return m.write(w, "{\"connections\":[", "\n", ",\n", "\n]}\n")
+}
+
+// WriteYAML writes the same lines as YAML, of which JSON is a part.
+func (m *Matrix) WriteYAML(w io.Writer) error {
+	if len(m.Rows) == 0 {
+		_, err := io.WriteString(w, "connections: []\n")
+		return err
+	}
+	return m.write(w, "connections:", "\n- ", "\n- ", "\n")
+}
+
+func (m *Matrix) write(w io.Writer, begin, first, next, end string) error {
 	b := bufio.NewWriter(w)
-	b.WriteString(`{"connections":[`)
+	b.WriteString(begin + first)
 	for i := range m.Rows {
 		text, err := json.Marshal(&m.Rows[i])
 		if err != nil {
 			return fmt.Errorf("encode connection %d: %w", i, err)
 		}
 		if i > 0 {
-			b.WriteByte(',')
+			b.WriteString(next)
 		}
-		b.WriteByte('\n')
 		b.Write(text)
 	}
-	b.WriteString("\n]}\n")
+	b.WriteString(end)
 	return b.Flush()
 }

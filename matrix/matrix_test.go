@@ -2,10 +2,12 @@ package matrix
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
 
 	"github.com/bulkhead-dev/bulkhead/cluster"
 	"github.com/bulkhead-dev/bulkhead/policy"
@@ -124,13 +126,20 @@ func TestFamiliesDifferWhenPacketsDo(t *testing.T) {
 }
 
 func TestJSONAndYAMLSayTheSame(t *testing.T) {
-	m := answered(small(), policy.NewSet(), "allow", "deny")
-	var decoded Matrix
-	if err := json.Unmarshal([]byte(printed(t, m, printer.JSON)), &decoded); err != nil {
-		t.Fatal(err)
-	}
-	if got, want := printed(t, &decoded, printer.YAML), printed(t, m, printer.YAML); got != want {
-		t.Errorf("after a round through JSON:\n%s\nbefore:\n%s", got, want)
+	for _, m := range []*Matrix{
+		answered(small(), policy.NewSet(), "allow", "deny"),
+		answered(dual()),
+		{Rows: []Row{}},
+	} {
+		for _, format := range []printer.Format{printer.JSON, printer.YAML} {
+			var decoded Matrix
+			if err := yaml.UnmarshalStrict([]byte(printed(t, m, format)), &decoded); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(m, &decoded); diff != "" {
+				t.Errorf("%s: %s", format, diff)
+			}
+		}
 	}
 }
 
@@ -169,7 +178,7 @@ func (full) Write([]byte) (int, error) { return 0, errFull }
 
 func TestAFailedWriteIsReported(t *testing.T) {
 	for _, width := range []int{0, 10} {
-		for _, format := range []printer.Format{printer.Table, printer.JSON} {
+		for _, format := range []printer.Format{printer.Table, printer.JSON, printer.YAML} {
 			p := &printer.Printer{Out: full{}, Format: format, Width: width}
 			if err := p.Print(answered(small(), policy.NewSet())); !errors.Is(err, errFull) {
 				t.Errorf("%s: error %v", format, err)

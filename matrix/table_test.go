@@ -163,7 +163,7 @@ func TestNothingToAsk(t *testing.T) {
 	if !strings.Contains(got, "no connections to ask about") {
 		t.Errorf("got %q", got)
 	}
-	if got := printed(t, answered(cluster.NewSnapshot(), policy.NewSet()), printer.JSON); got != "{\"connections\":[\n]}\n" {
+	if got := printed(t, answered(cluster.NewSnapshot(), policy.NewSet()), printer.JSON); got != "{\"connections\":[]}\n" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -63,31 +63,29 @@ type Tabler interface {
 	WriteTable(*Printer) error
 }
 
-// JSONWriter is data too large to be encoded in one piece.
-type JSONWriter interface {
+// Streamer is data too large to be encoded in one piece.
+type Streamer interface {
 	WriteJSON(io.Writer) error
+	WriteYAML(io.Writer) error
 }
 
 // Print writes data in the printer's format.
 func (p *Printer) Print(data Tabler) error {
-	switch p.Format {
-	case JSON:
+	stream, streams := data.(Streamer)
+	switch {
+	case p.Format == JSON && streams:
+		return stream.WriteJSON(p.Out)
+	case p.Format == YAML && streams:
+		return stream.WriteYAML(p.Out)
+	case p.Format == JSON:
 		return p.json(data)
-	case YAML:
-		text, err := yaml.Marshal(data)
-		if err != nil {
-			return fmt.Errorf("encode yaml: %w", err)
-		}
-		_, err = p.Out.Write(text)
-		return err
+	case p.Format == YAML:
+		return p.yaml(data)
 	}
 	return data.WriteTable(p)
 }
 
 func (p *Printer) json(data any) error {
-	if w, ok := data.(JSONWriter); ok {
-		return w.WriteJSON(p.Out)
-	}
 	encoder := json.NewEncoder(p.Out)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
@@ -95,4 +93,13 @@ func (p *Printer) json(data any) error {
 		return fmt.Errorf("encode json: %w", err)
 	}
 	return nil
+}
+
+func (p *Printer) yaml(data any) error {
+	text, err := yaml.Marshal(data)
+	if err != nil {
+		return fmt.Errorf("encode yaml: %w", err)
+	}
+	_, err = p.Out.Write(text)
+	return err
 }

@@ -20,7 +20,12 @@ func (f fruit) WriteTable(p *Printer) error {
 type large struct{ fruit }
 
 func (large) WriteJSON(w io.Writer) error {
-	_, err := io.WriteString(w, "in pieces\n")
+	_, err := io.WriteString(w, "json in pieces\n")
+	return err
+}
+
+func (large) WriteYAML(w io.Writer) error {
+	_, err := io.WriteString(w, "yaml in pieces\n")
 	return err
 }
 
@@ -35,7 +40,9 @@ func TestPrint(t *testing.T) {
 		{Table, true, fruit{"fig", 3}, "name  \x1b[32mfig\x1b[0m\n"},
 		{JSON, true, fruit{"a<b", 0}, "{\n  \"name\": \"a<b\"\n}\n"},
 		{YAML, true, fruit{"fig", 3}, "name: fig\nprice: 3\n"},
-		{JSON, false, large{}, "in pieces\n"},
+		{JSON, false, large{}, "json in pieces\n"},
+		{YAML, false, large{}, "yaml in pieces\n"},
+		{Table, false, large{fruit{"fig", 3}}, "name  fig\n"},
 	} {
 		var out bytes.Buffer
 		p := &Printer{Out: &out, Format: row.format, Color: row.color}
