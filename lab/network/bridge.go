@@ -78,6 +78,11 @@ func (n *Network) connectBridged(added *pod, alias string) error {
 		return fmt.Errorf("create veth pair %s: %w", device, err)
 	}
 	added.port = veth.Index
+	// A pod that reaches itself through a service comes back to its own port:
+	// frames with a translated destination stay on the bridge.
+	if err := added.node.links.LinkSetHairpin(veth, true); err != nil {
+		return fmt.Errorf("let %s send back: %w", device, err)
+	}
 	eth0, err := added.joinSubnets()
 	if err != nil {
 		return err
