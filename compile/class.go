@@ -1,0 +1,240 @@
+package compile
+
+import (
+	"crypto/sha256"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/bulkhead-dev/bulkhead/plan"
+	"github.com/bulkhead-dev/bulkhead/policy"
+	"github.com/bulkhead-dev/bulkhead/traffic"
+)
+
+// class is what local addresses with the same policies in a direction share.
+type class struct {
+	key       string
+	direction traffic.Direction
+	sides     []*side // one, but for an address that several local pods claim
+	refs      int     // addresses
+	id        plan.ClassID
+	alive     bool
+
+	pipelines []*pipeline // of each side
+	protocols []traffic.Protocol
+	any       answer
+	anyRows   []row
+	rows      map[*group][]row
+}
+
+func (c *class) digest() [sha256.Size]byte { return sha256.Sum256([]byte(c.key)) }
+
+// classify finds the classes of an address anew.
+func (c *Compiler) classify(addr netip.Addr) {
+	a := c.addresses.byAddr[addr]
+	if a == nil {
+		return
+	}
+	egress, ingress := c.classOf(a.owners, traffic.Egress), c.classOf(a.owners, traffic.Ingress)
+	c.holdClass(egress, 1)
+	c.holdClass(ingress, 1)
+	c.holdClass(a.egress, -1)
+	c.holdClass(a.ingress, -1)
+	a.egress, a.ingress = egress, ingress
+}
+
+// classOf is the class of an address's local claimants; nil if no policy selects
+// any of them.
+func (c *Compiler) classOf(owners []*pod, d traffic.Direction) *class {
+	bySide := map[string]*side{}
+	for _, p := range owners {
+		if p.local != nil && p.local.side(d) != nil {
+			bySide[p.local.side(d).key] = p.local.side(d)
+		}
+	}
+	if len(bySide) == 0 {
+		return nil
+	}
+	keys := slices.Sorted(maps.Keys(bySide))
+	key := d.String() + "\n" + strings.Join(keys, "or\n")
+	found, ok := c.classes[key]
+	if !ok {
+		found = &class{key: key, direction: d, rows: map[*group][]row{}}
+		for _, k := range keys {
+			found.sides = append(found.sides, bySide[k])
+		}
+		c.classes[key] = found
+	}
+	return found
+}
+
+func (c *Compiler) holdClass(k *class, n int) {
+	if k != nil {
+		k.refs += n
+		c.stirredCls[k] = struct{}{}
+	}
+}
+
+// settleClassLives lets classes begin, then end, so that what both need stays.
+func (c *Compiler) settleClassLives() {
+	for k := range c.stirredCls {
+		if k.refs > 0 && !k.alive {
+			c.beginClass(k)
+		}
+	}
+	for k := range c.stirredCls {
+		if k.refs == 0 {
+			c.endClass(k)
+		}
+	}
+	clear(c.stirredCls)
+	for k, id := range c.classNames.settle() {
+		if k.id != 0 {
+			c.out.deleteClass(k.id)
+			k.anyRows, k.rows = nil, map[*group][]row{}
+			for p := range c.locals {
+				c.touch(p)
+			}
+		}
+		k.id = id
+		c.dirty.classes[k] = struct{}{}
+	}
+}
+
+func (c *Compiler) beginClass(k *class) {
+	k.alive = true
+	c.classNames.add(k)
+	for _, s := range k.sides {
+		for _, r := range s.policies {
+			rules := r.ruleset(k.direction)
+			if *rules == nil {
+				*rules = &ruleset{record: r, direction: k.direction, classes: map[*class]struct{}{}}
+				c.fill(*rules)
+			}
+			(*rules).classes[k] = struct{}{}
+		}
+	}
+}
+
+func (c *Compiler) endClass(k *class) {
+	delete(c.classes, k.key)
+	delete(c.dirty.classes, k)
+	if !k.alive {
+		return
+	}
+	k.alive = false
+	c.classNames.remove(k)
+	c.out.deleteClass(k.id)
+	for _, s := range k.sides {
+		for _, r := range s.policies {
+			c.releaseRuleset(r.ruleset(k.direction), k)
+		}
+	}
+}
+
+func (c *Compiler) releaseRuleset(rules **ruleset, k *class) {
+	if *rules == nil {
+		return // two sides of the class had the policy
+	}
+	delete((*rules).classes, k)
+	if len((*rules).classes) == 0 {
+		old := (*rules).script
+		(*rules).script = script{}
+		c.giveBack(*rules, old)
+		*rules = nil
+	}
+}
+
+// policies are the names of the class's policies, for people.
+func (c *class) policies() []string {
+	var names []string
+	for _, s := range c.sides {
+		for _, r := range s.policies {
+			names = append(names, r.Ref.String())
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// assemble puts the class's policies into the order in which they are asked.
+func (c *Compiler) assemble(k *class) {
+	k.pipelines = nil
+	protocols := map[traffic.Protocol]struct{}{}
+	for _, s := range k.sides {
+		k.pipelines = append(k.pipelines, c.pipeline(s, k.direction))
+		for _, r := range s.policies {
+			maps.Copy(protocols, (*r.ruleset(k.direction)).protocols)
+		}
+	}
+	k.protocols = slices.Sorted(maps.Keys(protocols))
+	k.any = k.answer(nil)
+}
+
+// pipeline is the tiers that a connection passes, with their policies.
+type pipeline struct {
+	stages   []stage
+	at       map[*ruleset]place // of its first rule
+	any      []place            // the rules for any peer
+	resolved map[portName][]uint16
+}
+
+// stage is a tier's part; what no rule decides meets the end, which is Pass for
+// a tier that does not isolate.
+type stage struct{ end policy.Action }
+
+// place is a rule's place in a pipeline.
+type place struct {
+	stage, order, rule int32
+	is                 *rule
+}
+
+func (c *Compiler) pipeline(s *side, d traffic.Direction) *pipeline {
+	p := &pipeline{at: map[*ruleset]place{}, resolved: s.resolved}
+	policies := slices.Clone(s.policies)
+	slices.SortStableFunc(policies, c.compare)
+	tier := -1
+	for order, r := range policies {
+		if at := c.placeOf(r); at != tier {
+			tier = at
+			p.stages = append(p.stages, stage{policy.Pass})
+		}
+		stage := &p.stages[len(p.stages)-1]
+		t, exists := c.tiers[r.Tier]
+		if !exists {
+			stage.end = policy.Deny
+			continue
+		}
+		if r.In(d).Isolates {
+			stage.end = t.End
+		}
+		p.add(*r.ruleset(d), int32(order))
+	}
+	return p
+}
+
+// placeOf is the place of a policy's tier; tiers that do not exist are last.
+func (c *Compiler) placeOf(r *record) int {
+	if at, ok := c.tierPlace[r.Tier]; ok {
+		return at
+	}
+	return len(c.tierPlace)
+}
+
+func (c *Compiler) compare(a, b *record) int {
+	if x, y := c.placeOf(a), c.placeOf(b); x != y {
+		return x - y
+	}
+	return policy.Compare(a.Policy, b.Policy)
+}
+
+func (p *pipeline) add(r *ruleset, order int32) {
+	stage := int32(len(p.stages) - 1)
+	p.at[r] = place{stage: stage, order: order}
+	for i := range r.rules {
+		if r.rules[i].anyPeer {
+			p.any = append(p.any, place{stage, order, int32(i), &r.rules[i]})
+		}
+	}
+}

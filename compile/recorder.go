@@ -1,0 +1,172 @@
+package compile
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/bulkhead-dev/bulkhead/plan"
+	"github.com/bulkhead-dev/bulkhead/traffic"
+)
+
+// recorder is the plan together with what changed in it since the last take.
+type recorder struct {
+	plan    *plan.Plan
+	peers   table[plan.PeerID, []string]
+	wider   table[plan.PeerID, plan.PeerID]
+	ranges  table[plan.Range, plan.PeerID]
+	addrs   table[netip.Addr, plan.PeerID]
+	local   table[netip.Addr, plan.Local]
+	classes map[plan.ClassID]*classRecord
+}
+
+// classRecord is one class's changes.
+type classRecord struct {
+	old  *plan.Class // before, without rows; nil: there was none
+	rows table[plan.Row, traffic.Verdict]
+}
+
+func newRecorder(node string) *recorder {
+	p := plan.New(node)
+	return &recorder{
+		plan:    p,
+		peers:   table[plan.PeerID, []string]{values: p.Peers, equal: slices.Equal[[]string]},
+		wider:   newTable(p.Wider),
+		ranges:  newTable(p.Ranges),
+		addrs:   newTable(p.Addrs),
+		local:   newTable(p.Local),
+		classes: map[plan.ClassID]*classRecord{},
+	}
+}
+
+// class is the record of a class's changes.
+func (r *recorder) class(id plan.ClassID) *classRecord {
+	found, ok := r.classes[id]
+	if !ok {
+		found = &classRecord{}
+		found.rows.equal = same[traffic.Verdict]
+		if class := r.plan.Classes[id]; class != nil {
+			found.old = head(class)
+			found.rows.values = class.Rows
+		}
+		r.classes[id] = found
+	}
+	return found
+}
+
+// setClass makes a class exist, with what is not a row.
+func (r *recorder) setClass(id plan.ClassID, h plan.Class) *classRecord {
+	record := r.class(id)
+	class, ok := r.plan.Classes[id]
+	if !ok {
+		class = &plan.Class{Rows: map[plan.Row]traffic.Verdict{}}
+		r.plan.Classes[id] = class
+		record.rows.values = class.Rows
+	}
+	class.Direction, class.Policies, class.Default = h.Direction, h.Policies, h.Default
+	return record
+}
+
+func (r *recorder) deleteClass(id plan.ClassID) {
+	record := r.class(id)
+	for row := range record.rows.values {
+		record.rows.delete(row)
+	}
+	delete(r.plan.Classes, id)
+}
+
+// take is all changes since the last one.
+func (r *recorder) take() plan.Diff {
+	d := plan.Diff{
+		Peers: r.peers.take(), Wider: r.wider.take(),
+		Addrs: r.addrs.take(), Ranges: r.ranges.take(), Local: r.local.take(),
+	}
+	for id, record := range r.classes {
+		e := plan.ClassEdit{Old: record.old, New: r.plan.Classes[id], Rows: record.rows.take()}
+		if e.Old == nil && e.New == nil || len(e.Rows) == 0 && sameHead(e.Old, e.New) {
+			continue
+		}
+		if e.New == nil {
+			e.Old.Rows = oldRows(e.Rows)
+		}
+		if d.Classes == nil {
+			d.Classes = map[plan.ClassID]plan.ClassEdit{}
+		}
+		d.Classes[id] = e
+	}
+	clear(r.classes)
+	return d
+}
+
+func oldRows(edits map[plan.Row]plan.Edit[traffic.Verdict]) map[plan.Row]traffic.Verdict {
+	rows := make(map[plan.Row]traffic.Verdict, len(edits))
+	for row, e := range edits {
+		rows[row] = e.Old
+	}
+	return rows
+}
+
+func head(c *plan.Class) *plan.Class {
+	return &plan.Class{Direction: c.Direction, Policies: c.Policies, Default: c.Default}
+}
+
+func sameHead(a, b *plan.Class) bool {
+	return a != nil && b != nil && a.Direction == b.Direction && a.Default == b.Default &&
+		slices.Equal(a.Policies, b.Policies)
+}
+
+// table is one map of the plan and the edits that it got. An edit that is undone
+// leaves no trace.
+type table[K comparable, V any] struct {
+	values map[K]V
+	edits  map[K]plan.Edit[V]
+	equal  func(V, V) bool
+}
+
+func newTable[K, V comparable](values map[K]V) table[K, V] {
+	return table[K, V]{values: values, equal: same[V]}
+}
+
+func same[V comparable](a, b V) bool { return a == b }
+
+func (t *table[K, V]) set(k K, v V) {
+	old, had := t.values[k]
+	if had && t.equal(old, v) {
+		return
+	}
+	t.note(k, plan.Edit[V]{Old: old, New: v, Had: had, Has: true})
+	t.values[k] = v
+}
+
+func (t *table[K, V]) delete(k K) {
+	old, had := t.values[k]
+	if !had {
+		return
+	}
+	t.note(k, plan.Edit[V]{Old: old, Had: true})
+	delete(t.values, k)
+}
+
+// note adds an edit to the one that the entry got before.
+func (t *table[K, V]) note(k K, e plan.Edit[V]) {
+	if before, ok := t.edits[k]; ok {
+		e.Old, e.Had = before.Old, before.Had
+	}
+	if e.Had == e.Has && t.equal(e.Old, e.New) {
+		delete(t.edits, k)
+		return
+	}
+	if t.edits == nil {
+		t.edits = map[K]plan.Edit[V]{}
+	}
+	t.edits[k] = e
+}
+
+// take is the edits, nil if there are none.
+func (t *table[K, V]) take() map[K]plan.Edit[V] {
+	edits := t.edits
+	t.edits = nil
+	if len(edits) == 0 {
+		return nil
+	}
+	return edits
+}
