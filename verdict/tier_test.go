@@ -2,6 +2,8 @@ package verdict
 
 import (
 	"math"
+	"slices"
+	"sync"
 	"testing"
 
 	"github.com/bulkhead-dev/bulkhead/policy"
@@ -106,5 +108,29 @@ func TestPodOfAnotherSnapshotIsJudgedAlike(t *testing.T) {
 	c := connect(t, plan(), "dev/visitor -> shop/backend TCP 80")
 	if got := New(plan(), set).Verdict(c); got != traffic.Deny {
 		t.Errorf("a copy of the pod: %s, want deny", got)
+	}
+}
+
+func TestEvaluatorIsSharedByGoroutines(t *testing.T) {
+	snapshot := plan()
+	model := New(snapshot, set(policies{closed, backend}))
+	var connections []Connection
+	for _, row := range networkPolicyRows {
+		connections = append(connections, connect(t, snapshot, row.connection))
+	}
+	var group sync.WaitGroup
+	answers := make([][]traffic.Verdict, 4)
+	for i := range answers {
+		group.Go(func() {
+			for _, c := range connections {
+				answers[i] = append(answers[i], model.Verdict(c))
+			}
+		})
+	}
+	group.Wait()
+	for _, got := range answers[1:] {
+		if !slices.Equal(got, answers[0]) {
+			t.Errorf("%v and %v", got, answers[0])
+		}
 	}
 }
