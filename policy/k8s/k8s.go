@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/bulkhead-dev/bulkhead/policy"
+	"github.com/bulkhead-dev/bulkhead/policy/syntax"
 )
 
 // Kind is the kind of the objects that Read understands.
@@ -148,4 +149,9 @@ func (r *reader) pods(pods, namespaces *metav1.LabelSelector, path *field.Path) 
 		s.Namespace = r.namespace
 	}
 	return s, podsOK && namespacesOK
+}
+
+func (r *reader) selector(s *metav1.LabelSelector, path *field.Path) (policy.Selector, bool) {
+	selector, errs := syntax.Selector(s, path)
+	return selector, len(errs) == 0 || r.fail(errs...)
 }

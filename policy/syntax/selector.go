@@ -1,4 +1,4 @@
-package k8s
+package syntax
 
 import (
 	"fmt"
@@ -14,23 +14,23 @@ import (
 	"github.com/bulkhead-dev/bulkhead/policy"
 )
 
-// selector is nil for an absent and for an empty selector: neither rules
-// anything out.
-func (r *reader) selector(s *metav1.LabelSelector, path *field.Path) (policy.Selector, bool) {
+// Selector reads a label selector. It is nil for an absent and for an empty one:
+// neither rules anything out.
+func Selector(s *metav1.LabelSelector, path *field.Path) (policy.Selector, field.ErrorList) {
 	if s == nil || len(s.MatchLabels)+len(s.MatchExpressions) == 0 {
-		return nil, true
+		return nil, nil
 	}
 	if errs := validation.ValidateLabelSelector(s, validation.LabelSelectorValidationOptions{}, path); len(errs) > 0 {
 		for _, e := range errs {
 			addHint(e)
 		}
-		return nil, r.fail(errs...)
+		return nil, errs
 	}
 	requirements, err := requirements(s)
 	if err != nil {
-		return nil, r.fail(field.Invalid(path, metav1.FormatLabelSelector(s), err.Error()))
+		return nil, field.ErrorList{field.Invalid(path, metav1.FormatLabelSelector(s), err.Error())}
 	}
-	return labels.NewSelector().Add(requirements...), true
+	return labels.NewSelector().Add(requirements...), nil
 }
 
 var operators = map[metav1.LabelSelectorOperator]selection.Operator{
