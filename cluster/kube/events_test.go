@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -14,7 +13,7 @@ import (
 )
 
 func newTestEvents(t *testing.T, s *apiServer, node string) *Events {
-	e := NewEvents(s.client(t), "bulkhead.dev/agent", node, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	e := NewEvents(s.client(t), "bulkhead.dev/agent", node, slog.New(slog.DiscardHandler))
 	e.retry = quick
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -83,7 +82,7 @@ func TestEventIsTriedAgain(t *testing.T) {
 }
 
 func TestFullQueueMakesNobodyWait(t *testing.T) {
-	e := NewEvents(newAPIServer(t).client(t), "bulkhead.dev/agent", "n1", slog.New(slog.NewTextHandler(io.Discard, nil)))
+	e := NewEvents(newAPIServer(t).client(t), "bulkhead.dev/agent", "n1", slog.New(slog.DiscardHandler))
 	for range eventsQueued { // nobody reads
 		if !e.Warn(warning("deny", "odd")) {
 			t.Fatal("dropped although there was room")

@@ -2,9 +2,11 @@ package kube
 
 import (
 	"context"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,14 +19,18 @@ import (
 // Feed follows resources. Make its tables first, then Run it.
 type Feed struct {
 	client    *Client
+	log       *slog.Logger
 	news      chan struct{}
 	followers []*follower
 	states    []func() State
+
+	mu    sync.Mutex
+	since time.Time // of the first change that is not taken; zero: none
 }
 
 // NewFeed is a feed without tables.
-func NewFeed(client *Client) *Feed {
-	return &Feed{client: client, news: make(chan struct{}, 1)}
+func NewFeed(client *Client, log *slog.Logger) *Feed {
+	return &Feed{client: client, log: log, news: make(chan struct{}, 1)}
 }
 
 // Follow adds a table of a resource. read makes the value of an object and is
@@ -32,6 +38,7 @@ func NewFeed(client *Client) *Feed {
 // change much that nobody here reads.
 func Follow[V any](f *Feed, resource Resource, read func(metav1.Object) Reading[V], same func(a, b V) bool) *Table[V] {
 	t := &Table[V]{read: read, same: same, wake: f.wake, entries: map[cluster.Name]entry[V]{}}
+	t.log = f.log.With("server", f.client.Host, "resource", resource.Kind)
 	t.kind = Object{APIVersion: resource.client.APIVersion().String(), Kind: resource.Kind}
 	t.state.Kind = resource.Kind
 	f.followers = append(f.followers, &follower{resource: resource, sink: t})
@@ -85,7 +92,21 @@ func (f *Feed) run(ctx context.Context, retry wait.Backoff) {
 // table; changes that come before that are one piece of news.
 func (f *Feed) News() <-chan struct{} { return f.news }
 
+// Since is when the first change came after the last call; zero: none did.
+func (f *Feed) Since() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	since := f.since
+	f.since = time.Time{}
+	return since
+}
+
 func (f *Feed) wake() {
+	f.mu.Lock()
+	if f.since.IsZero() {
+		f.since = time.Now()
+	}
+	f.mu.Unlock()
 	select {
 	case f.news <- struct{}{}:
 	default: // somebody will take what is there already

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -28,7 +29,7 @@ type reader struct {
 var quick = wait.Backoff{Duration: time.Millisecond, Factor: 1, Steps: 1}
 
 func follow(t *testing.T, s *apiServer) *reader {
-	f := NewFeed(s.client(t))
+	f := NewFeed(s.client(t), slog.New(slog.DiscardHandler))
 	r := &reader{t: t, feed: f, pods: f.Pods(func(p *cluster.Pod) bool { return !p.HostNetwork })}
 	start(t, f)
 	return r
@@ -297,7 +298,7 @@ func TestOwnNodeAndNamespaces(t *testing.T) {
 		s.put("nodes", n)
 		s.put("namespaces", &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	}
-	f := NewFeed(s.client(t))
+	f := NewFeed(s.client(t), slog.New(slog.DiscardHandler))
 	nodes, namespaces := f.Node("here"), f.Namespaces()
 	start(t, f)
 	for !f.Synced() {

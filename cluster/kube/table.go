@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"log/slog"
 	"maps"
 	"sync"
 	"time"
@@ -27,6 +28,8 @@ type Change[V any] struct {
 	Value  V // the zero value if the object is gone
 	Gone   bool
 	Errs   field.ErrorList
+	// Mended: there were Errs, and now there are none.
+	Mended bool
 }
 
 // Object names an object well enough to write an Event about it.
@@ -51,6 +54,7 @@ type Table[V any] struct {
 	read func(metav1.Object) Reading[V]
 	same func(a, b V) bool
 	wake func()
+	log  *slog.Logger
 
 	mu      sync.Mutex
 	entries map[cluster.Name]entry[V]
@@ -129,7 +133,10 @@ func (t *Table[V]) put(object metav1.Object) {
 		return
 	}
 	t.entries[name] = next
-	t.note(Change[V]{Object: t.object(object), Value: reading.Value, Errs: reading.Errs})
+	t.note(Change[V]{
+		Object: t.object(object), Value: reading.Value, Errs: reading.Errs,
+		Mended: old.errs != "" && next.errs == "",
+	})
 }
 
 func (t *Table[V]) gone(object metav1.Object) {
@@ -153,38 +160,52 @@ func (t *Table[V]) end() {
 }
 
 func (t *Table[V]) drop(name cluster.Name) {
-	if _, known := t.entries[name]; !known {
+	old, known := t.entries[name]
+	if !known {
 		return
 	}
 	delete(t.entries, name)
 	object := t.kind
 	object.Name = name
-	t.note(Change[V]{Object: object, Gone: true})
+	t.note(Change[V]{Object: object, Gone: true, Mended: old.errs != ""})
 }
 
 func (t *Table[V]) note(change Change[V]) {
 	if t.changes == nil {
 		t.changes = map[cluster.Name]Change[V]{}
 	}
+	if earlier := t.changes[change.Object.Name]; earlier.Mended && len(change.Errs) == 0 {
+		change.Mended = true
+	}
 	t.changes[change.Object.Name] = change
 	t.wake()
 }
 
-func (t *Table[V]) connected() { t.answered("") }
+func (t *Table[V]) connected() {
+	if lost, since := t.answered(""); lost != "" {
+		t.log.Info("API server answers again", "after", time.Since(since))
+	}
+}
 
-func (t *Table[V]) disconnected(reason error) { t.answered(reason.Error()) }
+func (t *Table[V]) disconnected(reason error) {
+	if lost, _ := t.answered(reason.Error()); lost == "" {
+		t.log.Warn("API server is lost; what is in force stays in force", "error", reason)
+	}
+}
 
-func (t *Table[V]) answered(lost string) {
+// answered returns how it was before.
+func (t *Table[V]) answered(lost string) (was string, since time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	was := t.state.Lost
-	if t.state.Since.IsZero() || (was == "") != (lost == "") {
+	was, since = t.state.Lost, t.state.Since
+	if since.IsZero() || (was == "") != (lost == "") {
 		t.state.Since = time.Now()
 		if lost != "" {
 			t.state.Failures++
 		}
 	}
 	t.state.Lost = lost
+	return was, since
 }
 
 func (t *Table[V]) object(object metav1.Object) Object {

@@ -1,0 +1,255 @@
+// Package agent keeps one node of a cluster enforced: what a source says exists
+// goes into the node's engine, and how that goes into logs, metrics, events and a
+// status.
+//
+// Nothing reaches the kernel before the source has told all that exists, so a
+// start neither opens nor closes anything; until then the tables of the agent
+// before it stand. The end of an agent leaves the tables in force as well. A
+// source that is lost changes nothing. One object with a fault in it never keeps
+// others from being enforced.
+//
+// An Agent owns its engine. The caller opens and closes the dataplane and the
+// connections around Run. Status, Ready, Alive and Handler are for any goroutine.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/bulkhead-dev/bulkhead/cluster"
+	"github.com/bulkhead-dev/bulkhead/cluster/kube"
+	"github.com/bulkhead-dev/bulkhead/dataplane"
+	"github.com/bulkhead-dev/bulkhead/engine"
+	"github.com/bulkhead-dev/bulkhead/policy"
+)
+
+// Options are what an agent works with.
+type Options struct {
+	Node        string
+	Version     string // of the program, for the status
+	Source      Source
+	Dataplane   dataplane.Dataplane
+	Connections engine.Connections // nil: live connections stay as they are
+	Log         *slog.Logger
+	// Warn tells the owner of an object what is wrong with it; false: it could
+	// not be told. Nil: nobody is there to tell.
+	Warn func(kube.Warning) bool
+	// RetryAfter is how long to wait after the kernel refused; zero: a second.
+	RetryAfter time.Duration
+}
+
+// Agent is one node's agent.
+type Agent struct {
+	options Options
+	log     *slog.Logger
+	started time.Time
+	engine  *engine.Engine
+	kernel  *recorder
+	faults  *faultBook
+	metrics *metrics
+
+	mu       sync.Mutex
+	known    known
+	working  time.Time // when the kernel was asked for something; zero: it is not being asked
+	ready    bool      // the source's first batch is in force
+	unproven []policy.Ref
+}
+
+// known is what the source told, as far as a status has it.
+type known struct {
+	local    map[cluster.Name]*cluster.Pod // pods of this node
+	policies map[policy.Ref]time.Time      // since when they are in force; zero: not yet
+	node     bool                          // this node exists
+}
+
+// New is an agent that does nothing yet.
+func New(options Options) *Agent {
+	a := &Agent{
+		options: options,
+		log:     options.Log,
+		started: time.Now(),
+		faults:  newFaultBook(options.Log, options.Warn),
+		known:   known{local: map[cluster.Name]*cluster.Pod{}, policies: map[policy.Ref]time.Time{}},
+	}
+	a.metrics = newMetrics(a)
+	a.kernel = newRecorder(options.Dataplane, options.Connections, a.metrics)
+	var connections engine.Connections
+	if options.Connections != nil {
+		connections = a.kernel
+	}
+	a.engine = engine.New(engine.Options{
+		Node: options.Node, Dataplane: a.kernel, Connections: connections,
+		Log: options.Log, RetryAfter: options.RetryAfter,
+	})
+	return a
+}
+
+// Run enforces until the context ends, and then leaves the kernel as it is.
+func (a *Agent) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer a.engine.Close()
+	defer stop()
+
+	ended := make(chan error, 1)
+	running.Go(func() { ended <- a.options.Source.Run(ctx) })
+	batches := make(chan Batch)
+	running.Go(func() { a.receive(ctx, batches) })
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-ended:
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("read %s: %w", a.options.Source.Status().Name, errors.Join(err, errSourceEnded))
+		case batch := <-batches:
+			a.take(batch)
+			a.enforce(ctx, batch)
+		}
+	}
+}
+
+var errSourceEnded = errors.New("the source ended")
+
+func (a *Agent) receive(ctx context.Context, batches chan<- Batch) {
+	for {
+		batch, err := a.options.Source.Next(ctx)
+		if err != nil {
+			return // the context ended
+		}
+		select {
+		case batches <- batch:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// take hands a batch's changes to the engine and remembers what a status needs.
+func (a *Agent) take(b Batch) {
+	now := time.Now()
+	for _, f := range b.Faults {
+		a.faults.note(f, now)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.takeCluster(b)
+	for ref, p := range b.Policies {
+		if p == nil {
+			a.engine.DeletePolicy(ref)
+			delete(a.known.policies, ref)
+			a.log.Info("policy is gone", "policy", ref.String())
+			continue
+		}
+		a.engine.SetPolicy(p)
+		a.known.policies[ref] = time.Time{}
+		a.unproven = append(a.unproven, ref)
+	}
+}
+
+func (a *Agent) takeCluster(b Batch) {
+	for name, n := range b.Namespaces {
+		if n == nil {
+			a.engine.DeleteNamespace(name)
+		} else {
+			a.engine.SetNamespace(n)
+		}
+	}
+	for name, n := range b.Nodes {
+		if name == a.options.Node {
+			a.known.node = n != nil
+		}
+		if n == nil {
+			a.engine.DeleteNode(name)
+		} else {
+			a.engine.SetNode(n)
+		}
+	}
+	for name, p := range b.Pods {
+		delete(a.known.local, name)
+		if p == nil {
+			a.engine.DeletePod(name)
+			continue
+		}
+		a.engine.SetPod(p)
+		if p.Node == a.options.Node && !p.HostNetwork {
+			a.known.local[name] = p
+		}
+	}
+}
+
+// enforce waits until the kernel has the batch. After a failure the engine tries
+// again by itself; the recorder knows when it succeeds.
+func (a *Agent) enforce(ctx context.Context, b Batch) {
+	a.work(time.Now())
+	a.engine.Ready()
+	err := a.engine.Wait(ctx)
+	a.work(time.Time{})
+	if err != nil {
+		return // the engine has logged it
+	}
+	now := time.Now()
+	a.mu.Lock()
+	first := !a.ready
+	a.ready = true
+	for _, ref := range a.unproven {
+		if since, still := a.known.policies[ref]; still && since.IsZero() {
+			a.known.policies[ref] = now
+		}
+	}
+	a.unproven = nil
+	local, policies, exists := len(a.known.local), len(a.known.policies), a.known.node
+	a.mu.Unlock()
+	if first {
+		a.log.Info("enforcing", "node", a.options.Node, "pods", local, "policies", policies, "after", now.Sub(a.started))
+		if !exists {
+			a.log.Warn("no node of this name exists: is --node-name right?", "node", a.options.Node)
+		}
+		return
+	}
+	if !b.Since.IsZero() {
+		a.metrics.latency.Observe(now.Sub(b.Since).Seconds())
+	}
+	a.logPolicies(b)
+}
+
+// logPolicies tells of the policies that are in force now and were not before.
+func (a *Agent) logPolicies(b Batch) {
+	for ref, p := range b.Policies {
+		if p != nil {
+			a.log.Info("policy is in force", "policy", ref.String())
+		}
+	}
+}
+
+func (a *Agent) work(since time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.working = since
+}
+
+// Ready tells whether all that the source told at first is in force.
+func (a *Agent) Ready() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ready
+}
+
+// stuckAfter is how long the kernel may take for one change. Whole tables of
+// 100,000 addresses take about a second.
+const stuckAfter = 2 * time.Minute
+
+// Alive tells whether the agent gets on: it is false while the kernel has not
+// answered for minutes.
+func (a *Agent) Alive() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.working.IsZero() || time.Since(a.working) < stuckAfter
+}

@@ -1,0 +1,102 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/bulkhead-dev/bulkhead/cluster"
+	"github.com/bulkhead-dev/bulkhead/plan"
+)
+
+// Status is what an agent says of its node.
+type Status struct {
+	Node    string    `json:"node"`
+	Version string    `json:"version"`
+	Started time.Time `json:"started"`
+	// Ready: all that the source told at first is in force. Until then the
+	// tables of an earlier agent stand.
+	Ready      bool         `json:"ready"`
+	NodeExists bool         `json:"nodeExists"`
+	Source     SourceStatus `json:"source"`
+	Kernel     KernelState  `json:"kernel"`
+	// Policies are all that the source has; those that select a pod of this
+	// node are named with the pod.
+	Policies int         `json:"policies"`
+	Pods     []PodStatus `json:"pods"`
+	Faults   []OpenFault `json:"faults"`
+}
+
+// PodStatus is how a pod of this node is protected.
+type PodStatus struct {
+	Pod       string       `json:"pod"` // "namespace/name"
+	Addresses []netip.Addr `json:"addresses"`
+	Ingress   Protection   `json:"ingress"`
+	Egress    Protection   `json:"egress"`
+	// Since is when the tables got the pod's present policies; nil: they have
+	// none for it. An agent that took tables over counts from its start.
+	Since *time.Time `json:"since,omitempty"`
+}
+
+// Protection is one direction of a pod.
+type Protection struct {
+	Isolated bool     `json:"isolated"`
+	Policies []string `json:"policies,omitempty"`
+}
+
+// Status asks the agent. It waits for the engine at most as long as the context
+// lasts; without an answer the pods' policies are missing.
+func (a *Agent) Status(ctx context.Context) (Status, error) {
+	status := Status{
+		Node: a.options.Node, Version: a.options.Version, Started: a.started,
+		Source: a.options.Source.Status(), Kernel: a.kernel.State(), Faults: a.faults.list(),
+	}
+	a.mu.Lock()
+	status.Ready, status.NodeExists, status.Policies = a.ready, a.known.node, len(a.known.policies)
+	local := slices.SortedFunc(maps.Values(a.known.local), func(x, y *cluster.Pod) int {
+		return cmp.Or(cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Name.Name, y.Name.Name))
+	})
+	a.mu.Unlock()
+	status.Pods = make([]PodStatus, 0, len(local))
+	if !status.Ready {
+		for _, pod := range local {
+			status.Pods = append(status.Pods, PodStatus{Pod: pod.Name.String(), Addresses: pod.Addrs})
+		}
+		return status, nil
+	}
+	err := a.engine.View(ctx, func(p *plan.Plan) {
+		for _, pod := range local {
+			status.Pods = append(status.Pods, a.podStatus(p, pod))
+		}
+	})
+	return status, err
+}
+
+func (a *Agent) podStatus(p *plan.Plan, pod *cluster.Pod) PodStatus {
+	status := PodStatus{Pod: pod.Name.String(), Addresses: pod.Addrs}
+	for _, addr := range pod.Addrs {
+		l, ok := a.kernel.local(addr)
+		if !ok {
+			continue
+		}
+		status.Ingress.add(p.Classes[l.Ingress])
+		status.Egress.add(p.Classes[l.Egress])
+		if status.Since == nil || l.since.After(*status.Since) {
+			status.Since = &l.since
+		}
+	}
+	return status
+}
+
+func (p *Protection) add(class *plan.Class) {
+	if class == nil {
+		return
+	}
+	p.Isolated = true
+	p.Policies = append(p.Policies, class.Policies...)
+	slices.Sort(p.Policies)
+	p.Policies = slices.Compact(p.Policies)
+}
