@@ -106,14 +106,16 @@ func (b *builder) assignAddresses() {
 func (b *builder) claimNodes() {
 	for _, node := range b.nodes {
 		owner := "Node " + node.Name
-		o := b.byKey[key{"Node", "", node.Name}]
+		o := b.nodeFrom[node.Name] // nil only if nothing is stated
 		for _, addr := range node.Addrs {
-			if other, ok := b.ips.claim(addr, owner); !ok && o != nil {
-				b.failAt(o, "status.addresses", "address %s is that of %s as well", addr, other)
+			path := "status.addresses"
+			if o.Kind == "Pod" {
+				path = "status.hostIP"
 			}
+			b.claimAddr(o, path, addr, owner)
 		}
 		for _, r := range node.PodCIDRs {
-			if other := b.ips.ranges[family(r.Addr())].claim(r, owner); other != "" && o != nil {
+			if other := b.ips.ranges[family(r.Addr())].claim(r, owner); other != "" {
 				b.failAt(o, "spec.podCIDRs", "%s overlaps a range of %s: give each node its own", r, other)
 			}
 		}
@@ -123,12 +125,17 @@ func (b *builder) claimNodes() {
 func (b *builder) claimPods() {
 	for _, s := range b.seats {
 		for _, addr := range s.pod.Addrs {
-			b.ips.ranges[family(addr)].avoid(addr)
-			if other, ok := b.ips.claim(addr, "Pod "+s.pod.Name.String()); !ok {
-				b.failAt(s.from, "status.podIP", "address %s is that of %s as well: remove one of the two", addr, other)
-			}
+			b.claimAddr(s.from, "status.podIP", addr, "Pod "+s.pod.Name.String())
 		}
 	}
+}
+
+// claimAddr notes a stated address, and that no range is made up around it.
+func (b *builder) claimAddr(o *object, path string, addr netip.Addr, owner string) {
+	if other, ok := b.ips.claim(addr, owner); !ok {
+		b.failAt(o, path, "address %s is that of %s as well: remove it from one of the two", addr, other)
+	}
+	b.ips.ranges[family(addr)].avoid(addr)
 }
 
 // keepAddresses gives back what pods and nodes had in the cluster to keep, where

@@ -24,20 +24,23 @@ type builder struct {
 	byName map[cluster.Name]*seat
 	// daemons are the DaemonSets' pods before there is a node for each.
 	daemons   []*seat
-	nodes     []*cluster.Node // sorted by name
+	nodes     []*cluster.Node    // sorted by name
+	nodeFrom  map[string]*object // what states a node's addresses
 	ips       addressBook
 	nodePorts nodePorts
 }
 
 func (l *loader) build() *Bundle {
 	b := &builder{
-		loader: l,
-		bundle: &Bundle{Snapshot: cluster.NewSnapshot(), Policies: policy.NewSet(), Skipped: l.listSkipped()},
-		byName: map[cluster.Name]*seat{},
-		ips:    addressBook{owners: map[netip.Addr]string{}},
+		loader:   l,
+		bundle:   &Bundle{Snapshot: cluster.NewSnapshot(), Policies: policy.NewSet(), Skipped: l.listSkipped()},
+		byName:   map[cluster.Name]*seat{},
+		nodeFrom: map[string]*object{},
+		ips:      addressBook{owners: map[netip.Addr]string{}},
 	}
 	for _, o := range l.objects {
 		b.bundle.Objects = append(b.bundle.Objects, o.Object)
+		b.bundle.bodies = append(b.bundle.bodies, o.body)
 	}
 	b.addNamespaces()
 	b.addPolicies()

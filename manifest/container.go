@@ -2,14 +2,15 @@ package manifest
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// checkContainers makes a check of the API server that objects from a cluster
-// have passed and manifests have not: on the names of ports.
-func checkContainers(spec *corev1.PodSpec) field.ErrorList {
-	var errs field.ErrorList
+// checkSpec makes checks of the API server that objects from a cluster have
+// passed and manifests have not: on the names of ports and on selectors.
+func checkSpec(spec *corev1.PodSpec) field.ErrorList {
+	errs := metav1validation.ValidateLabels(spec.NodeSelector, field.NewPath("spec", "nodeSelector"))
 	for i := range spec.InitContainers {
 		errs = append(errs, checkPortNames(spec.InitContainers[i].Ports, field.NewPath("spec", "initContainers").Index(i))...)
 	}

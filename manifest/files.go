@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // text is the content of one file.
@@ -21,6 +22,9 @@ var suffixes = []string{".yaml", ".yml", ".json"}
 
 // readAll reads every file once, however often it is named.
 func (l *loader) readAll(paths []string, stdin io.Reader) []text {
+	if stdin == nil {
+		stdin = strings.NewReader("")
+	}
 	var texts []text
 	seen := map[string]bool{}
 	read := func(path string, open func() (io.ReadCloser, error)) {
@@ -67,35 +71,58 @@ func (l *loader) files(path string) []string {
 	if !info.IsDir() {
 		return []string{path}
 	}
-	var found []string
-	root := path
-	err = filepath.WalkDir(path, func(path string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			l.fileError(path, err)
-			if entry != nil && entry.IsDir() {
-				return fs.SkipDir
-			}
-		case entry.IsDir():
-			if path != root && isHidden(entry.Name()) {
-				return fs.SkipDir
-			}
-		case slices.Contains(suffixes, filepath.Ext(path)) && !isHidden(entry.Name()):
-			found = append(found, path)
-		}
-		return nil
-	})
-	if err != nil {
-		l.fileError(path, err)
+	w := walker{loader: l, root: path}
+	// The separator makes WalkDir follow a link to a folder.
+	if err := filepath.WalkDir(path+string(filepath.Separator), w.visit); err != nil {
+		w.fail(path, err)
 	}
-	if len(found) == 0 && len(l.errs) == 0 {
+	if len(w.found) == 0 && !w.failed {
 		l.fail(&Error{File: path, Message: "nothing found: the folder has no .yaml, .yml or .json file"})
 	}
-	return found
+	return w.found
 }
 
-// isHidden: version control and editors keep their own YAML in such places.
-func isHidden(name string) bool { return name != "." && name != ".." && name[0] == '.' }
+// walker gathers the files of a folder.
+type walker struct {
+	*loader
+	root   string
+	found  []string
+	failed bool
+}
+
+func (w *walker) fail(path string, err error) {
+	w.failed = true
+	w.fileError(path, err)
+}
+
+func (w *walker) visit(path string, entry fs.DirEntry, err error) error {
+	hidden := path != w.root && path != w.root+string(filepath.Separator) && entry.Name()[0] == '.'
+	switch {
+	case err != nil:
+		w.fail(path, err) // a folder that cannot be listed is left out
+	case hidden && entry.IsDir():
+		return fs.SkipDir // version control and editors keep their own YAML there
+	case hidden, entry.IsDir(), !slices.Contains(suffixes, filepath.Ext(path)):
+	default:
+		w.visitFile(path)
+	}
+	return nil
+}
+
+// visitFile refuses what is not a file: reading a pipe that nobody writes to
+// would not end.
+func (w *walker) visitFile(path string) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		w.fail(path, err)
+	case info.IsDir(): // a link; following it could lead in a circle
+	case !info.Mode().IsRegular():
+		w.fail(path, errors.New("not a regular file: name it on the command line if it is to be read"))
+	default:
+		w.found = append(w.found, path)
+	}
+}
 
 func (l *loader) read(path string, open func() (io.ReadCloser, error)) ([]byte, bool) {
 	file, err := open()
@@ -130,7 +157,10 @@ func size(bytes int64) string {
 func (l *loader) fileError(path string, err error) {
 	message := err.Error()
 	var pathError *fs.PathError
-	if errors.As(err, &pathError) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		message = "no such file or folder"
+	case errors.As(err, &pathError):
 		message = pathError.Op + ": " + pathError.Err.Error()
 	}
 	l.fail(&Error{File: path, Message: message})

@@ -3,9 +3,11 @@ package manifest
 import (
 	"cmp"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -68,14 +70,30 @@ func (l *loader) failFields(o *object, prefix string, errs field.ErrorList) {
 	}
 }
 
-// parse adds the objects of a file.
-func (l *loader) parse(t text) {
-	nodes, problems := document.Parse(t.data)
-	for _, p := range problems {
-		l.fail(&Error{File: t.file, Line: p.Line, Message: p.Message})
+// parseAll adds the objects of all files, in the files' order. Parsing is most
+// of the work, so it is spread over the processors.
+func (l *loader) parseAll(texts []text) {
+	type parsed struct {
+		nodes    []*document.Node
+		problems []document.Problem
 	}
-	for _, node := range nodes {
-		l.addNode(t.file, node, typeMeta{})
+	results := make([]parsed, len(texts))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, t := range texts {
+		group.Go(func() error {
+			results[i].nodes, results[i].problems = document.Parse(t.data)
+			return nil
+		})
+	}
+	group.Wait()
+	for i, t := range texts {
+		for _, p := range results[i].problems {
+			l.fail(&Error{File: t.file, Line: p.Line, Message: p.Message})
+		}
+		for _, node := range results[i].nodes {
+			l.addNode(t.file, node, typeMeta{})
+		}
 	}
 }
 
@@ -157,18 +175,38 @@ func (l *loader) decode(o *object) {
 		return
 	}
 	l.failFields(o, "", o.kind.checkMeta(body))
-	if first := l.byKey[o.key()]; first != nil {
+	l.add(o)
+}
+
+func (l *loader) add(o *object) {
+	first := l.byKey[o.key()]
+	switch {
+	case first == nil || o.Name == "":
+		l.objects = append(l.objects, o)
+	case l.opts.Replace && first.Source.File != o.Source.File:
+		l.objects[slices.Index(l.objects, first)] = o
+	default:
 		l.failAt(o, "", "is declared twice, first at %s:%d: remove or rename one", first.Source.File, first.Source.Line)
 		return
 	}
 	l.byKey[o.key()] = o
-	l.objects = append(l.objects, o)
+}
+
+// leaveOut drops objects as if they had not been read.
+func (l *loader) leaveOut(unwanted []Object) {
+	for _, u := range unwanted {
+		o := l.byKey[key{u.Kind, u.Namespace, u.Name}]
+		if o != nil {
+			delete(l.byKey, o.key())
+			l.objects = slices.DeleteFunc(l.objects, func(other *object) bool { return other == o })
+		}
+	}
 }
 
 // addDefaults adds the objects that the input does not declare.
 func (l *loader) addDefaults(data []byte) {
 	d := newLoader(l.opts)
-	d.parse(text{"built-in defaults", data})
+	d.parseAll([]text{{"built-in defaults", data}})
 	l.errs = append(l.errs, d.errs...)
 	for _, o := range d.objects {
 		if l.byKey[o.key()] == nil {

@@ -17,6 +17,9 @@ package manifest
 
 import (
 	"io"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/bulkhead-dev/bulkhead/cluster"
 	"github.com/bulkhead-dev/bulkhead/policy"
@@ -54,6 +57,12 @@ type Options struct {
 	// Defaults is YAML with objects that exist unless the input declares one
 	// of the same kind and name.
 	Defaults []byte
+	// Replace lets an object take the place of one of the same kind and name
+	// that an earlier path has, which else is an error.
+	Replace bool
+	// Without are objects that are left out although the input has them, as
+	// are the pods that workloads among them would make.
+	Without []Object
 	// Keep is a cluster whose assignments are kept: a pod in it keeps its node
 	// and addresses, a node and a service their addresses, unless the input
 	// states others. Nil: none.
@@ -68,6 +77,8 @@ type Bundle struct {
 	Objects []Object
 	// Skipped are the kinds of objects that are not needed, sorted.
 	Skipped []Skipped
+
+	bodies []metav1.Object // of Objects
 }
 
 // Object is one object of the input.
@@ -87,16 +98,19 @@ type Skipped struct {
 // Load reads files, folders with all below them, and standard input.
 func Load(paths []string, opts Options, stdin io.Reader) (*Bundle, error) {
 	l := newLoader(opts)
-	for _, text := range l.readAll(paths, stdin) {
-		l.parse(text)
-	}
+	l.parseAll(l.readAll(paths, stdin))
 	if len(opts.Defaults) > 0 {
 		l.addDefaults(opts.Defaults)
 	}
 	l.checkFound(paths)
+	l.leaveOut(opts.Without)
 	bundle := l.build()
 	if len(l.errs) > 0 {
 		return nil, l.errs.sorted()
 	}
 	return bundle, nil
 }
+
+// IsPolicy tells whether objects of the kind restrict connections, so that what
+// was read is not the whole truth of the cluster they came from.
+func (s Skipped) IsPolicy() bool { return strings.HasSuffix(s.Kind, "NetworkPolicy") }

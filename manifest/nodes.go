@@ -45,8 +45,8 @@ func (b *builder) makeNodes() {
 	for _, s := range b.seats {
 		if s.spec.NodeName != "" {
 			node := b.makeNode(s.spec.NodeName)
-			if len(node.Addrs) == 0 {
-				node.Addrs = s.hostIPs
+			if len(node.Addrs) == 0 && len(s.hostIPs) > 0 {
+				node.Addrs, b.nodeFrom[node.Name] = s.hostIPs, s.from
 			}
 		}
 	}
@@ -75,6 +75,7 @@ func (b *builder) addNode(o *object) {
 	node, errs := k8s.Node(o.body.(*corev1.Node))
 	b.failFields(o, "", errs)
 	node.Labels = nodeLabels(o.Name, node.Labels)
+	b.nodeFrom[o.Name] = o
 	b.bundle.Snapshot.Nodes[o.Name] = node
 }
 

@@ -66,7 +66,7 @@ func (b *builder) seat(s *seat) {
 // readPod reads a pod that stands in an object at a path.
 func (b *builder) readPod(o *object, prefix string, object *corev1.Pod) *cluster.Pod {
 	pod, errs := k8s.Pod(object)
-	errs = append(errs, checkContainers(&object.Spec)...)
+	errs = append(errs, checkSpec(&object.Spec)...)
 	b.failFields(o, prefix, errs)
 	return pod
 }

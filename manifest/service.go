@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -22,6 +23,7 @@ func readService(object *corev1.Service) (*cluster.Service, field.ErrorList) {
 		Headless: spec.ClusterIP == corev1.ClusterIPNone || slices.Contains(spec.ClusterIPs, corev1.ClusterIPNone),
 	}
 	errs := checkServiceWords(spec)
+	errs = append(errs, metav1validation.ValidateLabels(spec.Selector, field.NewPath("spec", "selector"))...)
 	if spec.Type == corev1.ServiceTypeExternalName {
 		s.Headless = false
 		return s, errs

@@ -25,9 +25,7 @@ func (b *builder) readServices() {
 // claimStated reserves the addresses and node ports that the input states.
 func (b *builder) claimStated(o *object, s *cluster.Service) {
 	for _, addr := range s.ClusterIPs {
-		if other, ok := b.ips.claim(addr, o.String()); !ok {
-			b.failAt(o, "spec.clusterIP", "address %s is that of %s as well: remove it from one of the two", addr, other)
-		}
+		b.claimAddr(o, "spec.clusterIP", addr, o.String())
 	}
 	for i, p := range s.Ports {
 		if other, ok := b.nodePorts.claim(p.Protocol, p.NodePort, o.String()); !ok {

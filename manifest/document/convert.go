@@ -2,9 +2,11 @@ package document
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -25,6 +27,8 @@ func convert(root *yaml.Node, offset int) (*Node, []Problem) {
 	node := c.node(root, 0)
 	if own := count(root); node.nodes > own+MaxAliased {
 		c.problem(root, "its aliases stand for more than %d values: write out what is needed", MaxAliased)
+	} else if node.depth > maxDepth && len(c.problems) == 0 {
+		c.problems = append(c.problems, tooDeep(node.Line)) // through aliases
 	}
 	return node, c.problems
 }
@@ -50,7 +54,9 @@ func (c *converter) node(n *yaml.Node, depth int) *Node {
 	}
 	switch n.Kind {
 	case yaml.DocumentNode:
-		return c.node(n.Content[0], depth)
+		if len(n.Content) == 1 {
+			return c.node(n.Content[0], depth)
+		}
 	case yaml.AliasNode:
 		return c.alias(n)
 	case yaml.MappingNode:
@@ -74,6 +80,7 @@ func (c *converter) node(n *yaml.Node, depth int) *Node {
 
 // grow adds a child's size, saturating.
 func (n *Node) grow(child *Node) {
+	n.depth = max(n.depth, child.depth+1)
 	if n.nodes > math.MaxInt-child.nodes {
 		n.nodes = math.MaxInt
 		return
@@ -141,7 +148,8 @@ func (c *converter) mergeSources(key *yaml.Node, value *Node) []*Node {
 func (c *converter) merge(node, source *Node, seen *names) {
 	for _, f := range source.Fields {
 		if c.merged++; c.merged > MaxAliased {
-			return // the count of nodes below is over the limit as well
+			node.nodes = math.MaxInt // over the limit
+			return
 		}
 		if seen.add(f) == nil {
 			node.Fields = append(node.Fields, f)
@@ -194,6 +202,9 @@ func (c *converter) scalar(node *Node, n *yaml.Node) {
 		c.resolve(node, n)
 	case "!!binary":
 		decoded, err := base64.StdEncoding.DecodeString(n.Value)
+		if err == nil && !utf8.Valid(decoded) {
+			err = errors.New("not UTF-8 text")
+		}
 		if err != nil {
 			c.problem(n, "decode !!binary value: %v", err)
 		}
@@ -208,7 +219,8 @@ func (c *converter) resolve(node *Node, n *yaml.Node) {
 	}
 	var value any
 	if err := n.Decode(&value); err != nil {
-		c.problem(n, "%v", err)
+		_, message := splitError(err)
+		c.problem(n, "%s", message)
 		return
 	}
 	node.Text = n.Value

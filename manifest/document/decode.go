@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -167,20 +168,20 @@ func (d *decoder) scalar(n *Node, v reflect.Value, at *place) {
 	switch v.Kind() {
 	case reflect.String:
 		if n.Kind != String {
-			d.problem(n, at, "must be a string, is %s%s", n, hint(n, "put it in quotes"))
+			d.problem(n, at, "must be a string, is %s%s", n, hint(n, "put it in quotes", Bool, Number))
 			return
 		}
 		v.SetString(n.Value)
 	case reflect.Bool:
 		if n.Kind != Bool {
-			d.problem(n, at, "must be true or false, is %s%s", n, hint(n, "remove the quotes"))
+			d.problem(n, at, "must be true or false, is %s%s", n, hint(n, "remove the quotes", String))
 			return
 		}
 		v.SetBool(n.Value == "true")
 	case reflect.Int, reflect.Int32, reflect.Int64:
 		number, ok := integer(n)
 		if !ok || v.OverflowInt(number) {
-			d.problem(n, at, "must be a whole number of %d bits, is %s%s", v.Type().Bits(), n, hint(n, "remove the quotes"))
+			d.problem(n, at, "must be a whole number of %d bits, is %s%s", v.Type().Bits(), n, hint(n, "remove the quotes", String))
 			return
 		}
 		v.SetInt(number)
@@ -189,10 +190,9 @@ func (d *decoder) scalar(n *Node, v reflect.Value, at *place) {
 	}
 }
 
-// hint is advice for a scalar of the wrong kind; there is none for lists and
-// maps.
-func hint(n *Node, advice string) string {
-	if n.Kind == List || n.Kind == Map {
+// hint is advice for nodes of some kinds.
+func hint(n *Node, advice string, kinds ...Kind) string {
+	if !slices.Contains(kinds, n.Kind) {
 		return ""
 	}
 	return ": " + advice

@@ -42,8 +42,8 @@ type Node struct {
 	Items  []*Node  // of a List
 	Fields []*Field // of a Map, in the order of the text, names unique
 	// nodes counts this node and all below it, shared ones as often as they
-	// are used.
-	nodes int
+	// are used; depth is how many lie on the longest way down.
+	nodes, depth int
 }
 
 // Field is one entry of a Map.

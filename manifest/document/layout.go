@@ -67,7 +67,7 @@ func suggest(name string, t reflect.Type, at *place) string {
 // Nearest is the one of the names that somebody who wrote the word most likely
 // meant; empty if none is near.
 func Nearest(word string, names []string) string {
-	best, bestDistance := "", len(word)/3+1
+	best, bestDistance := "", len(word)/3+2
 	for _, name := range names {
 		if strings.EqualFold(name, word) {
 			return name

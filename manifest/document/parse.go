@@ -7,8 +7,10 @@ import (
 	"io"
 	"regexp"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
+	yamlv2 "go.yaml.in/yaml/v2"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -28,13 +30,20 @@ func Parse(data []byte) ([]*Node, []Problem) {
 		if syntax == nil {
 			return nodes, problems
 		}
-		// Flow style YAML begins with a brace too.
-		if nodes, yamlProblems := parseYAML(data); len(yamlProblems) == 0 {
-			return nodes, nil
+		// YAML's flow style begins with a brace too.
+		yamlNodes, yamlProblems := parseYAML(data)
+		if len(yamlProblems) == 0 || !looksLikeJSON(trimmed) {
+			return yamlNodes, yamlProblems
 		}
 		return nodes, append(problems, *syntax)
 	}
 	return parseYAML(data)
+}
+
+// looksLikeJSON: a name behind the brace has quotes.
+func looksLikeJSON(data []byte) bool {
+	data = bytes.TrimLeft(data[1:], " \t\r\n")
+	return len(data) == 0 || data[0] == '"'
 }
 
 func checkText(data []byte) string {
@@ -84,22 +93,55 @@ func (c chunk) parse() ([]*Node, []Problem) {
 	}
 }
 
-// The parser has no typed errors; the line is only to be had from the text.
-var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?((?s).*)$`)
-
 func (c chunk) syntaxProblem(err error) Problem {
-	line, message := 1, err.Error()
-	if m := yamlError.FindStringSubmatch(message); m != nil {
-		message = m[2]
-		if n, err := strconv.Atoi(m[1]); err == nil {
-			line = n
-		}
+	line, message := splitError(err)
+	switch {
+	case strings.HasPrefix(message, unexpected):
+		line = c.secondOpinion(max(0, line-1), message) + 1
+	case strings.HasPrefix(message, "found a tab character"):
+		line = c.secondOpinion(line, message)
 	}
 	message = "broken YAML: " + message
 	if bytes.Contains(c.text, []byte("{{")) {
 		message += ": if this is a template, render it first"
 	}
-	return Problem{Line: c.line - 1 + line, Message: message}
+	last := 1 + bytes.Count(bytes.TrimSuffix(c.text, []byte("\n")), []byte("\n"))
+	// The end of the text is in a line of its own for the parser.
+	return Problem{Line: c.line - 1 + min(max(1, line), last), Message: message}
+}
+
+// The parser has no typed errors; the line is only to be had from the text.
+var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?((?s).*)$`)
+
+// splitError gives line zero where the parser gives none, which it does for its
+// own line zero.
+func splitError(err error) (line int, message string) {
+	m := yamlError.FindStringSubmatch(err.Error())
+	if m == nil {
+		return 0, err.Error()
+	}
+	line, _ = strconv.Atoi(m[1]) // zero for none
+	return line, m[2]
+}
+
+// unexpected is how the parser begins its messages of grammar, in contrast to
+// those of the words. Their line is one too low.
+const unexpected = "did not find expected"
+
+// secondOpinion is where version 2 of the parser sees the same mistake. Version
+// 3 gives the place where the map, list or text around it begins, which may be
+// far above.
+func (c chunk) secondOpinion(line int, message string) int {
+	var ignored yamlv2.MapSlice
+	err := yamlv2.Unmarshal(c.text, &ignored)
+	if err == nil {
+		return line
+	}
+	other, same := splitError(err)
+	if same != message {
+		return line
+	}
+	return other
 }
 
 func tooDeep(line int) Problem {
