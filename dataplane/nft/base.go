@@ -108,6 +108,7 @@ func (r *ruleset) addPrerouting() error {
 func (r *ruleset) addOutput() error {
 	rules := []text{
 		{"connections that were judged and are allowed", exprs(hasLabel(dataplane.LabelAllowed), accept())},
+		{"a reset that a deny sends", exprs(isProtocol(unix.IPPROTO_TCP), hasState(stateRelated), hasFlag(flagRST), accept())},
 		{"", exprs(hasState(stateRelated), jump(chainRelated))},
 	}
 	for _, f := range families {
@@ -166,17 +167,9 @@ const midway = "a TCP connection picked up midway by what looks like a reply"
 // that a connection that was cut does not come back. 32768 is where Linux and
 // most others start their ephemeral ports.
 func looksLikeReply() []expr.Any {
-	const (
-		offsetFlags = 13
-		flagSYN     = 2
-		ephemeral   = 32768
-	)
+	const ephemeral = 32768
 	return exprs(hasState(stateNew), isProtocol(unix.IPPROTO_TCP),
-		[]expr.Any{
-			&expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: offsetFlags, Len: 1, DestRegister: reg1},
-			&expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 1, Mask: []byte{flagSYN}, Xor: []byte{0}},
-			equals(reg1, 0),
-		},
+		append(loadFlags(flagSYN), equals(reg1, 0)),
 		portBetween(offsetSource, 0, ephemeral-1),
 		portBetween(offsetDest, ephemeral, 65535))
 }

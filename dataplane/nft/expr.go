@@ -139,6 +139,24 @@ func portBetween(offset uint32, from, to uint16) []expr.Any {
 	}
 }
 
+// Flags in the TCP header.
+const (
+	flagSYN = 1 << 1
+	flagRST = 1 << 2
+)
+
+func loadFlags(mask byte) []expr.Any {
+	const offset = 13
+	return []expr.Any{
+		&expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: 1, DestRegister: reg1},
+		&expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 1, Mask: []byte{mask}, Xor: []byte{0}},
+	}
+}
+
+func hasFlag(flag byte) []expr.Any {
+	return append(loadFlags(flag), &expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: []byte{0}})
+}
+
 func loadPriority() expr.Any { return &expr.Meta{Key: expr.MetaKeyPRIORITY, Register: reg1} }
 
 func setPriority() expr.Any {

@@ -36,7 +36,9 @@ type Options struct {
 	// It may be closed after New.
 	NetNS int
 	// ResetTCP answers denied TCP packets with a reset, so that programs fail
-	// at once instead of waiting.
+	// at once instead of waiting. On a Linux bridge the kernel sends the reset
+	// past its address translation, so that a pod there which asked for a
+	// service does not know it for an answer, and waits all the same.
 	ResetTCP bool
 }
 

@@ -15,6 +15,8 @@ type chooser struct {
 	*rand.Rand
 	addrs  []netip.Addr // all addresses
 	locals []netip.Addr // those of local pods
+	from4  netip.Addr   // where ranges begin
+	from6  netip.Addr
 }
 
 var (
@@ -38,8 +40,8 @@ func (c *chooser) plan() *plan.Plan {
 			p.Addrs[addr] = c.group()
 		}
 	}
-	c.ranges(p, netip.MustParseAddr("10.0.0.0"))
-	c.ranges(p, netip.MustParseAddr("fd00::"))
+	c.ranges(p, c.from4)
+	c.ranges(p, c.from6)
 	for i := range 1 + c.IntN(6) {
 		direction := one(c, []traffic.Direction{traffic.Ingress, traffic.Egress})
 		id := plan.ClassID(i+1) << (8 * c.IntN(7))
