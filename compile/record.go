@@ -66,8 +66,7 @@ func (c *Compiler) settlePolicies() {
 	}
 }
 
-// reselect looks anew at the local pods that have the policy or that it selects
-// now.
+// reselect looks anew at the local pods that the policy selects.
 func (c *Compiler) reselect(r *record) {
 	if len(c.dirty.locals) == len(c.locals) {
 		return
@@ -76,7 +75,7 @@ func (c *Compiler) reselect(r *record) {
 		if _, ok := c.dirty.locals[p]; ok {
 			continue
 		}
-		if slices.Contains(p.local.policies, r) || r.Subject.Matches(p.object, p.namespace.labels) {
+		if r.Subject.Matches(p.object, p.namespace.labels) {
 			c.dirty.locals[p] = struct{}{}
 		}
 	}

@@ -127,7 +127,7 @@ func (g *generator) pod(n int) *cluster.Pod {
 		Labels:         g.labels("app", "role", "team"),
 		ServiceAccount: "default",
 		Node:           fmt.Sprintf("node-%d", node),
-		Addrs:          dual(fmt.Sprintf("10.%d.%d.%d", n>>16, node, n+1), fmt.Sprintf("fd00:%x::%x", node, n+1)),
+		Addrs:          dual(fmt.Sprintf("10.%d.%d.%d", n/250, node, n%250+1), fmt.Sprintf("fd00:%x::%x", node, n+1)),
 	}
 	switch {
 	case g.in(12):

@@ -1,0 +1,177 @@
+package gen
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/bulkhead-dev/bulkhead/cluster"
+	"github.com/bulkhead-dev/bulkhead/policy"
+)
+
+// Changes are n changes that follow each other from a world, which stays as it
+// is. Each is something that happens in a cluster: pods start, stop, move, get
+// other labels, are replaced by others at the same address; namespaces, nodes,
+// policies and tiers come, change and go.
+func Changes(r *rand.Rand, s Shape, w *World, n int) []Change {
+	g := &generator{Rand: r, Shape: s, world: w.Clone()}
+	var all []Change
+	for len(all) < n {
+		for _, c := range g.change(len(w.Snapshot.Pods) + len(all)) {
+			c(g.world)
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// change is one event; serial makes the names of new things.
+func (g *generator) change(serial int) []Change {
+	switch g.IntN(14) {
+	case 0, 1:
+		return []Change{setPod(g.pod(serial))}
+	case 2:
+		return g.deletedPod()
+	case 3, 4, 5, 6:
+		return g.changedPod(serial)
+	case 7:
+		return g.replacedPod(serial)
+	case 8:
+		return g.changedNamespace()
+	case 9:
+		return g.changedNode()
+	case 10:
+		return []Change{setPolicy(g.policy(serial))}
+	case 11:
+		return g.deletedPolicy()
+	case 12:
+		return g.changedPolicy()
+	}
+	return g.changedTier()
+}
+
+func setPod(p *cluster.Pod) Change      { return func(t Target) { t.SetPod(p) } }
+func deletePod(p *cluster.Pod) Change   { return func(t Target) { t.DeletePod(p.Name) } }
+func setPolicy(p *policy.Policy) Change { return func(t Target) { t.SetPolicy(p) } }
+
+func (g *generator) anyPod() (*cluster.Pod, bool) {
+	pods := g.world.pods()
+	if len(pods) == 0 {
+		return nil, false
+	}
+	return pods[g.IntN(len(pods))], true
+}
+
+func (g *generator) deletedPod() []Change {
+	if p, ok := g.anyPod(); ok {
+		return []Change{deletePod(p)}
+	}
+	return nil
+}
+
+// changedPod is a pod with something else about it.
+func (g *generator) changedPod(serial int) []Change {
+	old, ok := g.anyPod()
+	if !ok {
+		return nil
+	}
+	p, other := *old, g.pod(serial)
+	switch g.IntN(6) {
+	case 0, 1:
+		p.Labels = other.Labels
+	case 2:
+		p.Ports = other.Ports
+	case 3:
+		p.Node = other.Node // and keeps its address
+	case 4:
+		p.Addrs, p.HostNetwork, p.Node = other.Addrs, other.HostNetwork, other.Node
+	case 5: // the same once more
+		p.Labels = maps.Clone(old.Labels)
+	}
+	return []Change{setPod(&p)}
+}
+
+// replacedPod is a pod that gets another's address, as that one goes: before it,
+// at the same time, or after it.
+func (g *generator) replacedPod(serial int) []Change {
+	old, ok := g.anyPod()
+	if !ok {
+		return nil
+	}
+	p := g.pod(serial)
+	p.Addrs, p.Node, p.HostNetwork = old.Addrs, old.Node, old.HostNetwork
+	if g.in(2) {
+		return []Change{setPod(p), deletePod(old)}
+	}
+	return []Change{deletePod(old), setPod(p)}
+}
+
+func (g *generator) changedNamespace() []Change {
+	n := g.IntN(g.Namespaces)
+	if g.in(3) {
+		return []Change{func(t Target) { t.DeleteNamespace(namespaceName(n)) }}
+	}
+	ns := g.namespace(n)
+	return []Change{func(t Target) { t.SetNamespace(ns) }}
+}
+
+func (g *generator) changedNode() []Change {
+	names := slices.Sorted(maps.Keys(g.world.Snapshot.Nodes))
+	n := *g.world.Snapshot.Nodes[one(g, names...)]
+	n.Addrs = n.Addrs[:g.IntN(len(n.Addrs)+1)]
+	if len(n.Addrs) == 0 {
+		n.Addrs = dual("192.168.0.9", "fd01::9")
+	}
+	return []Change{func(t Target) { t.SetNode(&n) }}
+}
+
+func (g *generator) anyPolicy() (*policy.Policy, bool) {
+	policies := g.world.Set.Sorted()
+	if len(policies) == 0 {
+		return nil, false
+	}
+	return policies[g.IntN(len(policies))], true
+}
+
+func (g *generator) deletedPolicy() []Change {
+	p, ok := g.anyPolicy()
+	if !ok {
+		return nil
+	}
+	return []Change{func(t Target) { t.DeletePolicy(p.Ref) }}
+}
+
+// changedPolicy is a policy with the subject, the rules or the order of another.
+func (g *generator) changedPolicy() []Change {
+	old, ok := g.anyPolicy()
+	if !ok {
+		return nil
+	}
+	p, other := *old, g.networkPolicy(0)
+	if g.General {
+		other = g.general(0)
+	}
+	switch g.IntN(4) {
+	case 0:
+		p.Subject.Pods = other.Subject.Pods
+	case 1:
+		p.Ingress = other.Ingress
+	case 2:
+		p.Egress = other.Egress
+	case 3:
+		if g.General {
+			p.Tier, p.Order = other.Tier, other.Order
+		}
+	}
+	return []Change{setPolicy(&p)}
+}
+
+// changedTier is a tier at another place, or with another end. Tiers do not go
+// while policies may be in them.
+func (g *generator) changedTier() []Change {
+	if !g.General {
+		return nil
+	}
+	t := g.tier(g.IntN(3))
+	return []Change{func(target Target) { target.SetTier(t) }}
+}
