@@ -8,6 +8,7 @@ import (
 const (
 	groupModel = "model"
 	groupLab   = "lab"
+	groupNode  = "node"
 )
 
 const rootHelp = `Bulkhead says what network policies do, and lets the kernel enforce them.
@@ -40,10 +41,13 @@ func newRootCommand() *cobra.Command {
 	root.AddGroup(
 		&cobra.Group{ID: groupModel, Title: "Answers from manifests:"},
 		&cobra.Group{ID: groupLab, Title: "Answers from packets:"},
+		&cobra.Group{ID: groupNode, Title: "On a node of a cluster:"},
 	)
 	root.AddCommand( // one line per command
 		newMatrixCommand(),
 		newExplainCommand(),
+		newAgentCommand(),
+		newStatusCommand(),
 		newVersionCommand(),
 	)
 	return root

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
+
+	"github.com/bulkhead-dev/bulkhead/agent"
+	"github.com/bulkhead-dev/bulkhead/cluster/kube"
+	"github.com/bulkhead-dev/bulkhead/conntrack"
+	"github.com/bulkhead-dev/bulkhead/dataplane/nft"
+)
+
+const agentHelp = `Enforce network policies on this node, until the process is ended. It reads what
+exists from an API server, or from a folder, and puts it into the kernel's table
+"inet bulkhead" of the network namespace that it is started in.
+
+Nothing changes before all that exists is known, and what is in force stays in
+force when the agent ends or loses the API server: to take enforcement away, see
+bulkhead uninstall.`
+
+// agentAddress is where an agent listens if nobody says otherwise.
+const agentAddress = "127.0.0.1:9477"
+
+// agentFlags are what the agent is told on the command line.
+type agentFlags struct {
+	kubeconfig, manifests, node string
+	listen                      string
+	resetTCP                    bool
+	logFormat                   string
+	logLevel                    slog.Level
+}
+
+func newAgentCommand() *cobra.Command {
+	var flags agentFlags
+	cmd := &cobra.Command{
+		Use:     "agent",
+		Short:   "Enforce policies on this node",
+		Long:    agentHelp,
+		GroupID: groupNode,
+		Example: `  bulkhead agent                                             # in a pod, with $NODE_NAME
+  bulkhead agent --kubeconfig /etc/kubernetes/admin.conf --node-name worker-1
+  bulkhead agent --manifests /etc/bulkhead --node-name worker-1`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := flags.check(); err != nil {
+				return badInput(err)
+			}
+			return flags.run(cmd.Context(), cmd.ErrOrStderr())
+		},
+	}
+	flags.add(cmd)
+	return cmd
+}
+
+func (f *agentFlags) add(cmd *cobra.Command) {
+	source := newFlagGroup("What exists")
+	source.flags.StringVar(&f.kubeconfig, "kubeconfig", "", "the API server of this `FILE`'s current context; without it, the one of the pod that this runs in")
+	source.flags.StringVar(&f.manifests, "manifests", "", "no API server: the manifests in `DIR`, read again when they change")
+	source.flags.StringVar(&f.node, "node-name", os.Getenv("NODE_NAME"), "this node's `NAME` in the cluster; $NODE_NAME if that is set")
+	enforce := newFlagGroup("Enforcement")
+	enforce.flags.BoolVar(&f.resetTCP, "reset-tcp", false, "answer denied TCP packets with a reset, so that programs fail at once")
+	report := newFlagGroup("Reports")
+	report.flags.StringVar(&f.listen, "listen", agentAddress, "`ADDRESS:PORT` for health, metrics and bulkhead status; empty: none")
+	report.flags.StringVar(&f.logFormat, "log-format", "text", "how to log: text|json")
+	report.flags.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "what to log: debug|info|warn|error")
+	help := newFlagGroup("Help")
+	help.flags.BoolP("help", "h", false, "print this")
+	addFlagGroups(cmd, source, enforce, report, help)
+}
+
+func (f *agentFlags) check() error {
+	switch {
+	case f.kubeconfig != "" && f.manifests != "":
+		return errors.New("--kubeconfig and --manifests exclude each other: what exists comes from one of them")
+	case f.node == "":
+		return errors.New("no node name: give --node-name, or set NODE_NAME by the downward API")
+	case f.logFormat != "text" && f.logFormat != "json":
+		return fmt.Errorf("unknown log format %q: use text or json", f.logFormat)
+	}
+	return nil
+}
+
+func (f *agentFlags) logger(w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: f.logLevel}
+	var handler slog.Handler = slog.NewTextHandler(w, options)
+	if f.logFormat == "json" {
+		handler = slog.NewJSONHandler(w, options)
+	}
+	log := slog.New(handler)
+	klog.SetSlogLogger(log.With("from", "client-go"))
+	return log
+}
+
+func (f *agentFlags) run(ctx context.Context, stderr io.Writer) (err error) {
+	log := f.logger(stderr)
+	options := agent.Options{Node: f.node, Version: version(), Log: log}
+	var background []func(context.Context)
+	if options.Source, err = f.source(log, &options, &background); err != nil {
+		return badInput(err)
+	}
+	unlock, err := agent.Lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	tables, err := nft.New(nft.Options{ResetTCP: f.resetTCP})
+	if err != nil {
+		return fmt.Errorf("open nftables: %w", err)
+	}
+	defer tables.Close()
+	connections, err := conntrack.Open(0)
+	if err != nil {
+		return fmt.Errorf("open conntrack: %w", err)
+	}
+	defer connections.Close()
+	options.Dataplane, options.Connections = tables, connections
+	a := agent.New(options)
+	stop, err := serve(f.listen, a.Handler(), log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	for _, run := range background {
+		go run(ctx)
+	}
+	log.Info("agent starts", "version", version(), "node", f.node, "source", options.Source.Status().Name)
+	err = a.Run(ctx)
+	log.Info("agent ends; what is in force stays in force")
+	return err
+}
+
+// source chooses where the agent reads, and what runs beside it.
+func (f *agentFlags) source(log *slog.Logger, options *agent.Options, background *[]func(context.Context)) (agent.Source, error) {
+	if f.manifests != "" {
+		return agent.FromManifests(f.manifests, log)
+	}
+	client, err := kube.Connect(f.kubeconfig, "bulkhead/"+version())
+	if err != nil {
+		return nil, err
+	}
+	events := kube.NewEvents(client, "bulkhead.dev/agent", f.node, log)
+	options.Warn = events.Warn
+	*background = append(*background, events.Run)
+	return agent.FromKube(client, f.node, log), nil
+}
+
+// serve answers HTTP until it is stopped.
+func serve(address string, handler http.Handler, log *slog.Logger) (stop func(), err error) {
+	if address == "" {
+		return func() {}, nil
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w: choose another address with --listen", address, err)
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	go server.Serve(listener)
+	log.Info("listening", "address", listener.Addr().String())
+	return func() { server.Close() }, nil
+}
