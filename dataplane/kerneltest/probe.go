@@ -19,6 +19,9 @@ import (
 // they arrive. It waits for no time to pass: a packet arrives, or it is counted
 // as denied.
 type Prober struct {
+	// Padding is how many bytes to add to a UDP packet.
+	Padding int
+
 	t      testing.TB
 	world  *World
 	denied func() uint64 // how many packets were denied so far
@@ -129,7 +132,7 @@ func (p *Prober) raw(place string, like netip.Addr, protocol traffic.Protocol, p
 }
 
 func arrived(t testing.TB, tap int, mark []byte) bool {
-	buffer := make([]byte, 2048)
+	buffer := make([]byte, 65536)
 	for {
 		n, _, err := unix.Recvfrom(tap, buffer, unix.MSG_DONTWAIT)
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
@@ -165,7 +168,8 @@ func (p *Prober) segment(packet plan.Packet, mark []byte) []byte {
 		binary.BigEndian.PutUint16(s[14:], 65535) // window
 		return withChecksum(packet, append(s, mark...), 16)
 	case traffic.UDP:
-		s := append(head, 0, byte(8+len(mark)), 0, 0)
+		mark = append(mark, make([]byte, p.Padding)...)
+		s := append(binary.BigEndian.AppendUint16(head, uint16(8+len(mark))), 0, 0)
 		return withChecksum(packet, append(s, mark...), 6)
 	case traffic.SCTP:
 		return sctpInit(head, mark)

@@ -11,6 +11,7 @@ import (
 // this form so that one difference serves for start, update and check.
 type ruleset struct {
 	exists   bool // the kernel has the table; true of what should be
+	flags    uint32
 	comment  string
 	chains   map[string]*chain
 	sets     map[string]*set

@@ -146,8 +146,8 @@ func compatible(have, want *ruleset) bool {
 	if !have.exists {
 		return true
 	}
-	if have.comment != want.comment {
-		return false
+	if have.comment != want.comment || have.flags != want.flags {
+		return false // somebody may have made it dormant
 	}
 	for name, c := range want.chains {
 		if h, ok := have.chains[name]; ok && (h.hook != c.hook || h.comment != c.comment) {

@@ -44,6 +44,7 @@ func (r *ruleset) readTable(ctx context.Context, conn *netlink.Conn) error {
 		body := m.Data[headerLen:]
 		if m.Data[0] == unix.NFPROTO_INET && attr.Text(body, unix.NFTA_TABLE_NAME) == TableName {
 			r.exists = true
+			r.flags = attr.Uint32(body, unix.NFTA_TABLE_FLAGS)
 			r.comment = commentIn(attr.Find(body, nftaTableUserdata), commentType)
 		}
 	}
