@@ -97,7 +97,7 @@ func (b *builder) assignAddresses() {
 		b.addressNode(node, families)
 	}
 	seats := slices.Clone(b.seats)
-	slices.SortFunc(seats, func(a, b *seat) int { return strings.Compare(a.pod.Name.String(), b.pod.Name.String()) })
+	slices.SortFunc(seats, compareSeats)
 	for _, s := range seats {
 		b.addressPod(s, families)
 	}
@@ -276,18 +276,19 @@ func (b *builder) addressPod(s *seat, families [2]bool) {
 	if len(s.pod.Addrs) > 0 {
 		return
 	}
+	start := hash(s.pod.Name.String())
 	for f, wanted := range families {
-		if wanted {
-			b.addressFrom(s, node, f)
+		if wanted && b.addressFrom(s, node, f, start) {
+			// The next family's address ends alike, which is easier to read.
+			start = uint64(s.pod.Addrs[len(s.pod.Addrs)-1].As16()[15])
 		}
 	}
 }
 
 // addressFrom takes an address from the node's ranges; a node whose ranges are
 // full gets one more.
-func (b *builder) addressFrom(s *seat, node *cluster.Node, f int) {
-	name := s.pod.Name.String()
-	start := hash(name)
+func (b *builder) addressFrom(s *seat, node *cluster.Node, f int, start uint64) bool {
+	owner := "Pod " + s.pod.Name.String()
 	tried := 0
 	for {
 		for ; tried < len(node.PodCIDRs); tried++ {
@@ -295,14 +296,14 @@ func (b *builder) addressFrom(s *seat, node *cluster.Node, f int) {
 			if family(r.Addr()) != f {
 				continue
 			}
-			if addr, ok := b.ips.take(r, lowestPodHost, start, "Pod "+name); ok {
+			if addr, ok := b.ips.take(r, lowestPodHost, start, owner); ok {
 				s.pod.Addrs = append(s.pod.Addrs, addr)
-				return
+				return true
 			}
 		}
 		if !b.addRange(node, f, numberOf(node.Name)) {
 			b.failAt(s.from, "", "no address is left for pod %s on node %s", s.pod.Name, node.Name)
-			return
+			return false
 		}
 	}
 }

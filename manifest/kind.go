@@ -30,7 +30,8 @@ type kind struct {
 // Of each kind only what network policy needs is decoded, so that dumps of
 // clusters of any version load.
 var (
-	metaFields = []string{"metadata.name", "metadata.namespace", "metadata.labels", "metadata.ownerReferences"}
+	metaFields = []string{"metadata.name", "metadata.namespace", "metadata.labels",
+		"metadata.ownerReferences.kind", "metadata.ownerReferences.name", "metadata.ownerReferences.controller"}
 
 	specFields = []string{
 		"nodeName", "nodeSelector", "hostNetwork", "serviceAccountName",
