@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -105,7 +106,7 @@ func (b *builder) assignAddresses() {
 
 func (b *builder) claimNodes() {
 	for _, node := range b.nodes {
-		owner := "Node " + node.Name
+		owner := b.nodeOwner(node)
 		o := b.nodeFrom[node.Name] // nil only if nothing is stated
 		for _, addr := range node.Addrs {
 			path := "status.addresses"
@@ -122,10 +123,22 @@ func (b *builder) claimNodes() {
 	}
 }
 
+// nodeOwner and owner are what the address book calls a node and a pod.
+func (b *builder) nodeOwner(node *cluster.Node) string {
+	if o := b.nodeFrom[node.Name]; o != nil {
+		return "Node " + node.Name + o.at()
+	}
+	return "Node " + node.Name
+}
+
+func (s *seat) owner() string { return "Pod " + s.pod.Name.String() + s.from.at() }
+
+func (o *object) at() string { return fmt.Sprintf(" (%s:%d)", o.Source.File, o.Source.Line) }
+
 func (b *builder) claimPods() {
 	for _, s := range b.seats {
 		for _, addr := range s.pod.Addrs {
-			b.claimAddr(s.from, "status.podIP", addr, "Pod "+s.pod.Name.String())
+			b.claimAddr(s.from, "status.podIP", addr, s.owner())
 		}
 	}
 }
@@ -152,13 +165,13 @@ func (b *builder) keepAddresses() {
 	for _, s := range b.seats {
 		kept, ok := b.opts.Keep.Pods[s.pod.Name]
 		if ok && kept.Node == s.pod.Node && len(s.pod.Addrs) == 0 && !s.pod.HostNetwork && !kept.HostNetwork {
-			s.pod.Addrs = b.keepFree(kept.Addrs, "Pod "+s.pod.Name.String())
+			s.pod.Addrs = b.keepFree(kept.Addrs, s.owner())
 		}
 	}
 }
 
 func (b *builder) keepNode(node, kept *cluster.Node) {
-	owner := "Node " + node.Name
+	owner := b.nodeOwner(node)
 	if len(node.Addrs) == 0 {
 		node.Addrs = b.keepFree(kept.Addrs, owner)
 	}
@@ -224,7 +237,7 @@ const (
 const lowestPodHost = 2
 
 func (b *builder) addressNode(node *cluster.Node, families [2]bool) {
-	owner := "Node " + node.Name
+	owner := b.nodeOwner(node)
 	hasAddr, hasRange := [2]bool{}, [2]bool{}
 	for _, addr := range node.Addrs {
 		hasAddr[family(addr)] = true
@@ -258,7 +271,7 @@ func numberOf(name string) uint64 {
 }
 
 func (b *builder) addRange(node *cluster.Node, f int, number uint64) bool {
-	r, ok := b.ips.ranges[f].take(podRanges[f], number, "Node "+node.Name)
+	r, ok := b.ips.ranges[f].take(podRanges[f], number, b.nodeOwner(node))
 	if ok {
 		node.PodCIDRs = append(node.PodCIDRs, r)
 	}
@@ -288,7 +301,7 @@ func (b *builder) addressPod(s *seat, families [2]bool) {
 // addressFrom takes an address from the node's ranges; a node whose ranges are
 // full gets one more.
 func (b *builder) addressFrom(s *seat, node *cluster.Node, f int, start uint64) bool {
-	owner := "Pod " + s.pod.Name.String()
+	owner := s.owner()
 	tried := 0
 	for {
 		for ; tried < len(node.PodCIDRs); tried++ {

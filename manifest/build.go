@@ -42,18 +42,17 @@ func (l *loader) build() *Bundle {
 		b.bundle.Objects = append(b.bundle.Objects, o.Object)
 		b.bundle.bodies = append(b.bundle.bodies, o.body)
 	}
-	b.addNamespaces()
-	b.addPolicies()
-	b.addPods()
-	b.addNodes()
-	b.claimNodes()
-	b.claimPods()
-	b.readServices()
-	if len(b.errs) == 0 { // else the rest would only repeat it
-		b.addDaemonPods()
-		b.schedule()
-		b.assignAddresses()
-		b.completeServices()
+	for _, step := range [][]func(){
+		{b.addNamespaces, b.addPolicies, b.addPods, b.addNodes, b.claimNodes, b.claimPods, b.readServices},
+		{b.addDaemonPods, b.schedule},
+		{b.assignAddresses, b.completeServices},
+	} {
+		for _, do := range step {
+			do()
+		}
+		if b.incomplete() {
+			break // the next step would only repeat what is wrong
+		}
 	}
 	return b.bundle
 }

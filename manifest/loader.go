@@ -13,6 +13,7 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/manifest/document"
 	"github.com/bulkhead-dev/bulkhead/policy"
+	policyk8s "github.com/bulkhead-dev/bulkhead/policy/k8s"
 )
 
 // loader gathers the objects of one Load and what is wrong with them.
@@ -44,9 +45,12 @@ type object struct {
 
 func (o *object) key() key { return key{o.Kind, o.Namespace, o.Name} }
 
-// String is "Kind namespace/name".
+// String is "Kind namespace/name", as far as it has them.
 func (o *Object) String() string {
-	if o.Namespace == "" {
+	switch {
+	case o.Name == "":
+		return o.Kind
+	case o.Namespace == "":
 		return o.Kind + " " + o.Name
 	}
 	return o.Kind + " " + o.Namespace + "/" + o.Name
@@ -66,8 +70,30 @@ func (l *loader) failAt(o *object, path, format string, args ...any) {
 // the prefix, found.
 func (l *loader) failFields(o *object, prefix string, errs field.ErrorList) {
 	for _, e := range errs {
-		l.failAt(o, prefix+e.Field, "%s", e.ErrorBody())
+		l.failAt(o, o.labelPath(prefix+e.Field, e.BadValue), "%s", e.ErrorBody())
 	}
+}
+
+// labelPath is the path of the label that is invalid, where the API's validation
+// only names the map that it is in.
+func (o *object) labelPath(path string, invalid any) string {
+	labels := o.node.At(path)
+	if labels == nil || labels.Kind != document.Map {
+		return path
+	}
+	for _, f := range labels.Fields {
+		if f.Name == invalid || f.Value.Kind == document.String && f.Value.Value == invalid {
+			return path + "[" + f.Name + "]"
+		}
+	}
+	return path
+}
+
+// incomplete: something is wrong with the cluster itself, beyond its policies.
+func (l *loader) incomplete() bool {
+	return slices.ContainsFunc(l.errs, func(e *Error) bool {
+		return !strings.HasPrefix(e.Object, policyk8s.Kind+" ")
+	})
 }
 
 // parseAll adds the objects of all files, in the files' order. Parsing is most

@@ -68,6 +68,7 @@ func (b *builder) readPod(o *object, prefix string, object *corev1.Pod) *cluster
 	pod, errs := k8s.Pod(object)
 	errs = append(errs, checkSpec(&object.Spec)...)
 	b.failFields(o, prefix, errs)
+	pod.Node = "" // is the scheduler's to check
 	return pod
 }
 

@@ -18,6 +18,7 @@ type scheduler struct {
 	share    int // of the pods for each node, rounded up
 	load     map[string]int
 	siblings map[sibling]int
+	failed   map[*object]bool // workloads for whose pods there is no node
 }
 
 // sibling are the pods of one workload on one node.
@@ -27,14 +28,12 @@ type sibling struct {
 }
 
 func (b *builder) schedule() {
-	if len(b.nodes) == 0 {
-		return // reported where they could not be made
-	}
 	s := &scheduler{
 		builder:  b,
 		share:    (len(b.seats) + len(b.nodes) - 1) / len(b.nodes),
 		load:     map[string]int{},
 		siblings: map[sibling]int{},
+		failed:   map[*object]bool{},
 	}
 	var open []*seat
 	for _, seat := range b.seats {
@@ -83,14 +82,16 @@ func (s *scheduler) placeStated(seat *seat) bool {
 }
 
 func (s *scheduler) place(seat *seat) {
-	node := s.pick(seat)
-	if node == nil {
-		s.failAt(seat.from, seat.path+".nodeSelector", "pod %s cannot be placed: no node has the labels %s, put them on one of %s",
-			seat.pod.Name, labels.Set(seat.spec.NodeSelector), s.nodeNames())
+	if node := s.pick(seat); node != nil {
+		seat.pod.Node = node.Name
+		s.count(seat)
 		return
 	}
-	seat.pod.Node = node.Name
-	s.count(seat)
+	if !s.failed[seat.from] { // once for all replicas
+		s.failAt(seat.from, seat.path+".nodeSelector", "pod %s cannot be placed: no node has the labels %s, put them on one of %s",
+			seat.pod.Name, labels.Set(seat.spec.NodeSelector), s.nodeNames())
+	}
+	s.failed[seat.from] = true
 }
 
 // pick is the first node from a starting point that has less than its share of

@@ -25,10 +25,10 @@ func (b *builder) readServices() {
 // claimStated reserves the addresses and node ports that the input states.
 func (b *builder) claimStated(o *object, s *cluster.Service) {
 	for _, addr := range s.ClusterIPs {
-		b.claimAddr(o, "spec.clusterIP", addr, o.String())
+		b.claimAddr(o, "spec.clusterIP", addr, o.String()+o.at())
 	}
 	for i, p := range s.Ports {
-		if other, ok := b.nodePorts.claim(p.Protocol, p.NodePort, o.String()); !ok {
+		if other, ok := b.nodePorts.claim(p.Protocol, p.NodePort, o.String()+o.at()); !ok {
 			b.failAt(o, fmt.Sprintf("spec.ports[%d].nodePort", i), "%s %d is a node port of %s as well: remove one", p.Protocol, p.NodePort, other)
 		}
 	}
@@ -53,13 +53,13 @@ func (b *builder) assignClusterIPs(o *object, spec *corev1.ServiceSpec, s *clust
 		return
 	}
 	if b.opts.Keep != nil && b.opts.Keep.Services[s.Name] != nil {
-		s.ClusterIPs = b.keepFree(b.opts.Keep.Services[s.Name].ClusterIPs, o.String())
+		s.ClusterIPs = b.keepFree(b.opts.Keep.Services[s.Name].ClusterIPs, o.String()+o.at())
 		if len(s.ClusterIPs) > 0 {
 			return
 		}
 	}
 	for _, f := range b.serviceFamilies(spec) {
-		addr, ok := b.ips.take(serviceRanges[f], lowestServiceHost, serviceHost(s.Name), o.String())
+		addr, ok := b.ips.take(serviceRanges[f], lowestServiceHost, serviceHost(s.Name), o.String()+o.at())
 		if !ok {
 			b.failAt(o, "", "no service address is left in %s", serviceRanges[f])
 			return
@@ -148,7 +148,7 @@ func (b *builder) assignNodePort(o *object, s *cluster.Service, p *cluster.Servi
 	start := hash(fmt.Sprintf("%s %s %d", s.Name, p.Protocol, p.Port)) % countNodePort
 	for i := range uint64(countNodePort) {
 		number := uint16(firstNodePort + (start+i)%countNodePort)
-		if _, ok := b.nodePorts.claim(p.Protocol, number, o.String()); ok {
+		if _, ok := b.nodePorts.claim(p.Protocol, number, o.String()+o.at()); ok {
 			p.NodePort = number
 			return true
 		}

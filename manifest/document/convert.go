@@ -174,7 +174,11 @@ func (c *converter) key(n *yaml.Node) (string, bool) {
 	case Bool, Number, String:
 		return node.Value, true
 	}
-	c.problem(n, "a key must be a string, not %s", &node)
+	template := ""
+	if n.Kind == yaml.MappingNode && n.Style&yaml.FlowStyle != 0 {
+		template = ": if the double braces are a template's, render it first"
+	}
+	c.problem(n, "a key must be a string, not %s%s", &node, template)
 	return "", false
 }
 
