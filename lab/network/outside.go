@@ -52,7 +52,23 @@ func (n *Network) addOutside() error {
 	if err := n.ownEverything(); err != nil {
 		return err
 	}
+	if err := n.addDrain(); err != nil {
+		return err
+	}
 	return down.route(n.everything()...)
+}
+
+// addDrain prepares Drain.
+func (n *Network) addDrain() error {
+	lo, err := n.fabric.links.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("find device lo: %w", err)
+	}
+	prefixes := hosts([]netip.Addr{drainAddr})
+	if err := assign(n.fabric.links, lo.Attrs().Index, prefixes...); err != nil {
+		return err
+	}
+	return n.uplink.route(prefixes...)
 }
 
 // keepGateway keeps the next hop from becoming local with everything else: the
