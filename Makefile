@@ -20,7 +20,7 @@ demo: build ## run the web-shop example in the lab
 
 .PHONY: test
 test: lint ## all checks and tests of every day (under 15 minutes on two cores)
-	@hack/need go gcc nft ip conntrack
+	@hack/need go gcc nft ip conntrack iptables
 	$(GO) test -timeout 20m ./...
 
 .PHONY: lint
@@ -33,5 +33,5 @@ lint: ## gofmt, go vet, go mod tidy, staticcheck
 
 .PHONY: test-race
 test-race: ## the tests under the race detector (slow)
-	@hack/need go gcc nft ip conntrack
+	@hack/need go gcc nft ip conntrack iptables
 	$(GO) test -race -timeout 60m ./...
