@@ -170,19 +170,27 @@ func (b *builder) keepAddresses() {
 	}
 }
 
+// keepNode completes what a node states to what it had, unless it had something
+// else.
 func (b *builder) keepNode(node, kept *cluster.Node) {
 	owner := b.nodeOwner(node)
-	if len(node.Addrs) == 0 {
+	if within(node.Addrs, kept.Addrs) {
 		node.Addrs = b.keepFree(kept.Addrs, owner)
 	}
-	if len(node.PodCIDRs) > 0 {
+	if !within(node.PodCIDRs, kept.PodCIDRs) {
 		return
 	}
+	node.PodCIDRs = nil
 	for _, r := range kept.PodCIDRs {
 		if b.ips.ranges[family(r.Addr())].claim(r, owner) == "" {
 			node.PodCIDRs = append(node.PodCIDRs, r)
 		}
 	}
+}
+
+// within tells whether all that is in a is in b.
+func within[T comparable](a, b []T) bool {
+	return !slices.ContainsFunc(a, func(v T) bool { return !slices.Contains(b, v) })
 }
 
 func (b *builder) keepFree(addrs []netip.Addr, owner string) []netip.Addr {

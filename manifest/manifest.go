@@ -67,6 +67,8 @@ type Options struct {
 	// and addresses, a node and a service their addresses, unless the input
 	// states others. Nil: none.
 	Keep *cluster.Snapshot
+
+	maxPods int // in tests; zero: MaxPods
 }
 
 // Bundle is what was read.
@@ -99,10 +101,8 @@ type Skipped struct {
 func Load(paths []string, opts Options, stdin io.Reader) (*Bundle, error) {
 	l := newLoader(opts)
 	l.parseAll(l.readAll(paths, stdin))
-	if len(opts.Defaults) > 0 {
-		l.addDefaults(opts.Defaults)
-	}
 	l.checkFound(paths)
+	l.addDefaults(opts.Defaults)
 	l.leaveOut(opts.Without)
 	bundle := l.build()
 	if len(l.errs) > 0 {

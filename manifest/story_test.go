@@ -2,7 +2,6 @@ package manifest
 
 import (
 	"cmp"
-	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -36,7 +35,7 @@ func TestStories(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := tell(t, archive)
+			got := tell(t, story, archive)
 			want := slices.IndexFunc(archive.Files, func(f txtar.File) bool { return f.Name == "want" })
 			switch {
 			case *update && want >= 0:
@@ -53,22 +52,30 @@ func TestStories(t *testing.T) {
 	}
 }
 
-// tell loads an archive's files.
-func tell(t *testing.T, archive *txtar.Archive) string {
+// unpack writes an archive's files to a new folder.
+func unpack(t *testing.T, story string) string {
+	t.Helper()
+	archive, err := txtar.ParseFile(story)
+	if err != nil {
+		t.Fatal(err)
+	}
 	dir := t.TempDir()
 	for _, f := range archive.Files {
 		if f.Name != "want" {
 			writeFile(t, filepath.Join(dir, f.Name), string(f.Data))
 		}
 	}
+	return dir
+}
+
+// tell loads a story's files.
+func tell(t *testing.T, story string, archive *txtar.Archive) string {
+	dir := unpack(t, story)
 	bundle, err := Load([]string{dir}, storyOptions(t, string(archive.Comment)), nil)
 	if err != nil {
-		var all Errors
-		if !errors.As(err, &all) {
-			t.Fatalf("error of type %T", err)
-		}
 		return strings.ReplaceAll(err.Error(), dir+"/", "") + "\n"
 	}
+	checkInvariants(t, bundle)
 	return strings.ReplaceAll(describe(bundle), dir+"/", "")
 }
 
@@ -182,7 +189,12 @@ func describeService(s *cluster.Service) string {
 }
 
 func describePolicy(p *policy.Policy) string {
-	line := fmt.Sprintf("policy %s %s:%d %s", p.Ref, p.Source.File, p.Source.Line, p.Subject)
+	return fmt.Sprintf("policy %s %s:%d %s", p.Ref, p.Source.File, p.Source.Line, rules(p))
+}
+
+// rules are what a policy says.
+func rules(p *policy.Policy) string {
+	line := p.Subject.String()
 	for _, d := range []traffic.Direction{traffic.Ingress, traffic.Egress} {
 		rules := p.In(d)
 		if rules == nil {

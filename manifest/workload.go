@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"cmp"
 	"maps"
 	"strconv"
 	"strings"
@@ -78,11 +79,20 @@ func (b *builder) count(o *object, path string, n *int32) int {
 	case *n < 0:
 		b.failAt(o, path, "Invalid value: %d: must be 0 or more", *n)
 		return 0
-	case len(b.seats)+int(*n) > MaxPods:
-		b.failAt(o, path, "Invalid value: %d: the cluster would have more than %d pods", *n, MaxPods)
+	case !b.room(o, path, int(*n)):
 		return 0
 	}
 	return int(*n)
+}
+
+// room tells whether the cluster can have so many more pods.
+func (b *builder) room(o *object, path string, n int) bool {
+	limit := cmp.Or(b.opts.maxPods, MaxPods)
+	if len(b.seats)+n > limit {
+		b.failAt(o, path, "Invalid value: %d: the cluster would have more than %d pods", n, limit)
+		return false
+	}
+	return true
 }
 
 // replicaNames: a single pod has its workload's own name, so that people can
@@ -178,8 +188,7 @@ func (b *builder) addDaemonPods() {
 				names = append(names, model.from.Name+"-"+node.Name)
 			}
 		}
-		if len(b.seats)+len(names) > MaxPods {
-			b.failAt(model.from, "", "the cluster would have more than %d pods", MaxPods)
+		if !b.room(model.from, "spec.template", len(names)) {
 			return
 		}
 		for i, s := range b.addReplicas(model, names) {
