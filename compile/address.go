@@ -12,7 +12,7 @@ type addresses struct {
 	byAddr map[netip.Addr]*address
 	// near finds the addresses inside a block: they are kept in small blocks of
 	// the sizes below.
-	near map[netip.Prefix][]netip.Addr
+	near map[netip.Prefix][]*address
 }
 
 const (
@@ -22,14 +22,16 @@ const (
 
 // address is one address with its claimants.
 type address struct {
+	addr            netip.Addr
 	owners          []*pod // one, unless something is wrong or late
 	nodes           int    // that have it
 	group           *group // nil: that of the block around it
 	egress, ingress *class // of the owners that run on this node
+	dirty           bool   // in Compiler.dirty
 }
 
 func newAddresses() *addresses {
-	return &addresses{byAddr: map[netip.Addr]*address{}, near: map[netip.Prefix][]netip.Addr{}}
+	return &addresses{byAddr: map[netip.Addr]*address{}, near: map[netip.Prefix][]*address{}}
 }
 
 func nearBlock(a netip.Addr) netip.Prefix {
@@ -44,43 +46,49 @@ func nearBlock(a netip.Addr) netip.Prefix {
 func (x *addresses) get(addr netip.Addr) *address {
 	a, ok := x.byAddr[addr]
 	if !ok {
-		a = &address{}
+		a = &address{addr: addr}
 		x.byAddr[addr] = a
 		b := nearBlock(addr)
-		x.near[b] = append(x.near[b], addr)
+		x.near[b] = append(x.near[b], a)
 	}
 	return a
 }
 
 // tidy forgets an address that nobody claims.
-func (x *addresses) tidy(addr netip.Addr) {
-	a := x.byAddr[addr]
-	if a == nil || len(a.owners) > 0 || a.nodes > 0 {
+func (x *addresses) tidy(a *address) {
+	if len(a.owners) > 0 || a.nodes > 0 {
 		return
 	}
-	delete(x.byAddr, addr)
-	b := nearBlock(addr)
-	i := slices.Index(x.near[b], addr)
+	delete(x.byAddr, a.addr)
+	b := nearBlock(a.addr)
+	i := slices.Index(x.near[b], a)
 	if x.near[b] = slices.Delete(x.near[b], i, i+1); len(x.near[b]) == 0 {
 		delete(x.near, b)
 	}
 }
 
-func (x *addresses) claim(addr netip.Addr, p *pod) {
-	a := x.get(addr)
-	a.owners = append(a.owners, p)
+// claim gives a pod its addresses.
+func (x *addresses) claim(p *pod) {
+	addrs := addrsOf(p.object.Addrs)
+	p.addrs = make([]*address, 0, len(addrs))
+	for _, addr := range addrs {
+		a := x.get(addr)
+		a.owners = append(a.owners, p)
+		p.addrs = append(p.addrs, a)
+	}
 }
 
-func (x *addresses) disclaim(addr netip.Addr, p *pod) {
-	a := x.get(addr)
-	a.owners = slices.DeleteFunc(a.owners, func(o *pod) bool { return o == p })
+func (x *addresses) disclaim(p *pod) {
+	for _, a := range p.addrs {
+		a.owners = slices.DeleteFunc(a.owners, func(o *pod) bool { return o == p })
+	}
 }
 
 // inside visits the addresses in a block.
-func (x *addresses) inside(p netip.Prefix, visit func(netip.Addr)) {
-	some := func(addrs []netip.Addr) {
+func (x *addresses) inside(p netip.Prefix, visit func(*address)) {
+	some := func(addrs []*address) {
 		for _, a := range addrs {
-			if p.Contains(a) {
+			if p.Contains(a.addr) {
 				visit(a)
 			}
 		}
@@ -112,37 +120,55 @@ func (c *Compiler) settleNodes() {
 
 func (c *Compiler) countNode(addrs []netip.Addr, n int) {
 	for _, addr := range addrs {
-		c.addresses.get(addr).nodes += n
-		c.dirty.addrs[addr] = struct{}{}
+		a := c.addresses.get(addr)
+		a.nodes += n
+		c.dirty.address(a)
 	}
 }
 
 // settleAddrs finds the groups of addresses that may have another now.
 func (c *Compiler) settleAddrs() {
-	for addr := range c.dirty.addrs {
-		if a := c.addresses.byAddr[addr]; a != nil {
-			c.regroup(&a.group, c.groupOf(addr, a))
-			c.addresses.tidy(addr)
-		}
+	known := map[stand]*group{}
+	for _, a := range c.dirty.addrs {
+		c.regroup(&a.group, c.groupOf(a, known))
+		c.addresses.tidy(a)
 	}
 }
 
-// groupOf is an address's group, nil if it is that of the block around it. Where
-// several claim the address, the group holds what is true of each.
-func (c *Compiler) groupOf(addr netip.Addr, a *address) *group {
-	around := c.nets.find(netip.PrefixFrom(addr, addr.BitLen()))
-	sets := make([]*set, 0, 1)
-	for _, p := range a.owners {
-		if !slices.Contains(sets, p.set) {
-			sets = append(sets, p.set)
-		}
+// stand is all that an undisputed address's group depends on.
+type stand struct {
+	set    *set
+	around *net
+}
+
+// groupOf is an address's group, nil if it is that of the block around it. What
+// is worked out for one address is known for all that stand alike.
+func (c *Compiler) groupOf(a *address, known map[stand]*group) *group {
+	around := c.nets.find(netip.PrefixFrom(a.addr, a.addr.BitLen()))
+	if len(a.owners) != 1 || a.nodes > 0 {
+		return c.disputed(a, around)
 	}
-	if a.nodes > 0 && len(sets) > 0 {
-		sets = append(sets, &set{})
+	at := stand{a.owners[0].set, around}
+	g, ok := known[at]
+	if !ok {
+		g = c.intern([][]*matcher{slices.Concat(at.set.matchers, around.matchers)})
+		known[at] = g
 	}
+	if g == around.group {
+		return nil
+	}
+	return g
+}
+
+// disputed is the group of an address that several claim: it holds what is true
+// of each.
+func (c *Compiler) disputed(a *address, around *net) *group {
 	var variants [][]*matcher
-	for _, s := range sets {
-		variants = append(variants, slices.Concat(s.matchers, around.matchers))
+	for _, p := range a.owners {
+		variants = append(variants, slices.Concat(p.set.matchers, around.matchers))
+	}
+	if a.nodes > 0 && len(variants) > 0 {
+		variants = append(variants, around.matchers)
 	}
 	if g := c.intern(variants); g != around.group {
 		return g
@@ -157,20 +183,19 @@ func (c *Compiler) writeAddrs() {
 			c.out.ranges.set(r, node.group.id)
 		}
 	}
-	for addr := range c.dirty.addrs {
-		if a := c.addresses.byAddr[addr]; a != nil && a.group != nil {
-			c.out.addrs.set(addr, a.group.id)
+	for _, a := range c.dirty.addrs {
+		if a.dirty = false; a.group == nil {
+			c.out.addrs.delete(a.addr)
 		} else {
-			c.out.addrs.delete(addr)
+			c.out.addrs.set(a.addr, a.group.id)
 		}
 	}
-	for addr := range c.dirty.localAddrs {
-		a := c.addresses.byAddr[addr]
-		if a == nil || a.egress == nil && a.ingress == nil {
-			c.out.local.delete(addr)
-			continue
+	for a := range c.dirty.localAddrs {
+		if a.egress == nil && a.ingress == nil {
+			c.out.local.delete(a.addr)
+		} else {
+			c.out.local.set(a.addr, plan.Local{Egress: a.egress.number(), Ingress: a.ingress.number()})
 		}
-		c.out.local.set(addr, plan.Local{Egress: a.egress.number(), Ingress: a.ingress.number()})
 	}
 }
 

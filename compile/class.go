@@ -3,7 +3,6 @@ package compile
 import (
 	"crypto/sha256"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -31,11 +30,7 @@ type class struct {
 func (c *class) digest() [sha256.Size]byte { return sha256.Sum256([]byte(c.key)) }
 
 // classify finds the classes of an address anew.
-func (c *Compiler) classify(addr netip.Addr) {
-	a := c.addresses.byAddr[addr]
-	if a == nil {
-		return
-	}
+func (c *Compiler) classify(a *address) {
 	egress, ingress := c.classOf(a.owners, traffic.Egress), c.classOf(a.owners, traffic.Ingress)
 	c.holdClass(egress, 1)
 	c.holdClass(ingress, 1)
@@ -92,7 +87,7 @@ func (c *Compiler) settleClassLives() {
 	for k, id := range c.classNames.settle() {
 		if k.id != 0 {
 			c.out.deleteClass(k.id)
-			k.anyRows, k.rows = nil, map[*group][]row{}
+			k.forgetRows()
 			for p := range c.locals {
 				c.touch(p)
 			}
@@ -126,11 +121,20 @@ func (c *Compiler) endClass(k *class) {
 	k.alive = false
 	c.classNames.remove(k)
 	c.out.deleteClass(k.id)
+	k.forgetRows()
 	for _, s := range k.sides {
 		for _, r := range s.policies {
 			c.releaseRuleset(r.ruleset(k.direction), k)
 		}
 	}
+}
+
+// forgetRows is for a class whose rows are out of the plan.
+func (c *class) forgetRows() {
+	for g := range c.rows {
+		delete(g.classes, c)
+	}
+	c.anyRows, c.rows = nil, map[*group][]row{}
 }
 
 func (c *Compiler) releaseRuleset(rules **ruleset, k *class) {

@@ -29,8 +29,6 @@
 package compile
 
 import (
-	"net/netip"
-
 	"github.com/bulkhead-dev/bulkhead/cluster"
 	"github.com/bulkhead-dev/bulkhead/plan"
 	"github.com/bulkhead-dev/bulkhead/policy"
@@ -85,11 +83,11 @@ type pending struct {
 
 // dirty is what a Commit has still to look at.
 type dirty struct {
-	locals     map[*pod]struct{}       // their policies may have changed
-	localAddrs map[netip.Addr]struct{} // their classes may have changed
-	addrs      map[netip.Addr]struct{} // their group may have changed
-	nets       map[*net]struct{}       // their pieces or their group may have changed
-	classes    map[*class]struct{}     // their rules may have changed
+	locals     map[*pod]struct{}     // their policies may have changed
+	localAddrs map[*address]struct{} // their classes may have changed
+	addrs      []*address            // their group may have changed; each once
+	nets       map[*net]struct{}     // their pieces or their group may have changed
+	classes    map[*class]struct{}   // their rules may have changed
 }
 
 // New is a compiler for a node, in a cluster where nothing exists yet but the
@@ -140,10 +138,16 @@ func (p *pending) reset() {
 func (d *dirty) reset() {
 	*d = dirty{
 		locals:     map[*pod]struct{}{},
-		localAddrs: map[netip.Addr]struct{}{},
-		addrs:      map[netip.Addr]struct{}{},
+		localAddrs: map[*address]struct{}{},
 		nets:       map[*net]struct{}{},
 		classes:    map[*class]struct{}{},
+	}
+}
+
+func (d *dirty) address(a *address) {
+	if !a.dirty {
+		a.dirty = true
+		d.addrs = append(d.addrs, a)
 	}
 }
 

@@ -15,9 +15,10 @@ type group struct {
 	// variants are the sets of matchers of each claimant: one, but for an address
 	// that is claimed several times.
 	variants [][]*matcher
-	own      []*matcher // that it may have rows for: those that wider lacks
-	wider    *group     // nil: there is none
-	refs     int        // addresses, blocks, and groups whose wider one it is
+	own      []*matcher          // that it may have rows for: those that wider lacks
+	wider    *group              // nil: there is none
+	classes  map[*class]struct{} // where it has rows
+	refs     int                 // addresses, blocks, and groups whose wider one it is
 	text     []string
 	sum      [sha256.Size]byte
 	id       plan.PeerID
@@ -58,7 +59,7 @@ func distinct(variants [][]*matcher) [][]*matcher {
 }
 
 func (c *Compiler) newGroup(key string, variants [][]*matcher) *group {
-	g := &group{key: key, variants: variants, text: textOf(variants)}
+	g := &group{key: key, variants: variants, text: textOf(variants), classes: map[*class]struct{}{}}
 	h := sha256.New()
 	for _, t := range g.text {
 		h.Write([]byte(strconv.Itoa(len(t)) + ":" + t))
@@ -193,10 +194,8 @@ func (c *Compiler) endGroup(g *group) {
 func (c *Compiler) erase(g *group) {
 	c.out.peers.delete(g.id)
 	c.out.wider.delete(g.id)
-	for _, k := range c.classes {
-		if rows := k.rows[g]; len(rows) > 0 {
-			k.write(c.out.class(k.id), g, nil)
-		}
+	for k := range g.classes {
+		k.write(c.out.class(k.id), g, nil)
 	}
 }
 
@@ -211,7 +210,7 @@ func (c *Compiler) rewriteNumbers() {
 	for _, node := range c.nets.nodes {
 		c.dirty.nets[node] = struct{}{}
 	}
-	for addr := range c.addresses.byAddr {
-		c.dirty.addrs[addr] = struct{}{}
+	for _, a := range c.addresses.byAddr {
+		c.dirty.address(a)
 	}
 }

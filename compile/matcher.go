@@ -199,8 +199,14 @@ func (c *Compiler) namespacesFor(s *policy.PodSelector) map[string]*namespace {
 
 func (c *Compiler) pickedByTerm(s *policy.PodSelector, terms []term) []*pod {
 	var found []*pod
+	ruledOut := map[*namespace]bool{}
 	keep := func(p *pod) {
-		if s.Matches(p.object, p.namespace.labels) {
+		out, known := ruledOut[p.namespace]
+		if !known {
+			out = p.namespace.ruledOut(s)
+			ruledOut[p.namespace] = out
+		}
+		if !out && s.Pods.Matches(labels.Set(p.object.Labels)) {
 			found = append(found, p)
 		}
 	}

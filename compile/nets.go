@@ -224,7 +224,7 @@ func (c *Compiler) settleNets() {
 			c.regroup(&node.group, c.intern([][]*matcher{node.matchers}))
 			c.dirty.nets[node] = struct{}{}
 		})
-		c.addresses.inside(p, func(addr netip.Addr) { c.dirty.addrs[addr] = struct{}{} })
+		c.addresses.inside(p, c.dirty.address)
 	}
 	for node := range reshaped {
 		if node.parent == nil && node != c.nets.root {

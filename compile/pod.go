@@ -19,6 +19,7 @@ type pod struct {
 	place     int // in namespace.pods
 	set       *set
 	slots     []slot
+	addrs     []*address
 	local     *local // nil unless it runs on this node
 }
 
@@ -66,9 +67,7 @@ func (c *Compiler) addPod(object *cluster.Pod) {
 	c.namespace(object.Namespace).add(p)
 	c.pods[object.Name] = p
 	c.shelves.add(p)
-	for _, addr := range addrsOf(object.Addrs) {
-		c.addresses.claim(addr, p)
-	}
+	c.addresses.claim(p)
 	if object.Node == c.node {
 		p.local = &local{}
 		c.locals[p] = struct{}{}
@@ -78,9 +77,7 @@ func (c *Compiler) addPod(object *cluster.Pod) {
 
 func (c *Compiler) removePod(p *pod) {
 	c.touch(p)
-	for _, addr := range addrsOf(p.object.Addrs) {
-		c.addresses.disclaim(addr, p)
-	}
+	c.addresses.disclaim(p)
 	c.dropSet(p.set)
 	c.shelves.remove(p)
 	delete(c.locals, p)
@@ -114,10 +111,10 @@ func (c *Compiler) match(p *pod) {
 
 // touch marks all that hangs on a pod's matchers and policies.
 func (c *Compiler) touch(p *pod) {
-	for _, addr := range addrsOf(p.object.Addrs) {
-		c.dirty.addrs[addr] = struct{}{}
+	for _, a := range p.addrs {
+		c.dirty.address(a)
 		if p.local != nil {
-			c.dirty.localAddrs[addr] = struct{}{}
+			c.dirty.localAddrs[a] = struct{}{}
 		}
 	}
 }
@@ -152,12 +149,12 @@ func (c *Compiler) settleLocals() {
 		p.local.policies = c.policiesOf(p)
 		p.local.egress = newSide(p, traffic.Egress)
 		p.local.ingress = newSide(p, traffic.Ingress)
-		for _, addr := range addrsOf(p.object.Addrs) {
-			c.dirty.localAddrs[addr] = struct{}{}
+		for _, a := range p.addrs {
+			c.dirty.localAddrs[a] = struct{}{}
 		}
 	}
-	for addr := range c.dirty.localAddrs {
-		c.classify(addr)
+	for a := range c.dirty.localAddrs {
+		c.classify(a)
 	}
 }
 

@@ -146,8 +146,10 @@ func (k *class) write(record *classRecord, g *group, rows []row) {
 	}
 	if len(rows) == 0 {
 		delete(k.rows, g)
+		delete(g.classes, k)
 	} else {
 		k.rows[g] = rows
+		g.classes[k] = struct{}{}
 	}
 }
 

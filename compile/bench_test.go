@@ -1,0 +1,218 @@
+package compile
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/bulkhead-dev/bulkhead/cluster"
+	"github.com/bulkhead-dev/bulkhead/internal/gen"
+	"github.com/bulkhead-dev/bulkhead/policy"
+)
+
+// size is a cluster's size. With dense, all policies are in the namespaces of the
+// 250 pods of the node.
+type size struct {
+	pods, policies int
+	dense          bool
+}
+
+func (s size) String() string {
+	name := fmt.Sprintf("pods=%d/policies=%d", s.pods, s.policies)
+	if s.dense {
+		name += "/dense"
+	}
+	return name
+}
+
+var sizes = []size{
+	{1_000, 10, false}, {1_000, 1_000, false}, {1_000, 10_000, false},
+	{10_000, 10, false}, {10_000, 1_000, false}, {10_000, 10_000, false},
+	{100_000, 10, false}, {100_000, 1_000, false}, {100_000, 10_000, false}, {100_000, 10_000, true},
+}
+
+// bench is a world with what a full compilation of it takes, made once in a run.
+type bench struct {
+	world *gen.World
+	full  time.Duration
+	mb    float64 // the compiler's memory, without the objects
+}
+
+var benches = map[size]*bench{}
+
+func (s size) bench() *bench {
+	if made, ok := benches[s]; ok {
+		return made
+	}
+	clear(benches) // one at a time: the large ones are large
+	namespaces := 0
+	if s.dense {
+		namespaces = gen.PerNode
+	}
+	x := &bench{world: gen.Large(gen.Source(1, 0), s.pods, s.policies, namespaces)}
+	before := heap()
+	start := time.Now()
+	c := x.compiled()
+	x.full = time.Since(start)
+	x.mb = (heap() - before) / (1 << 20)
+	runtime.KeepAlive(c)
+	benches[s] = x
+	return x
+}
+
+func heap() float64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc)
+}
+
+func (x *bench) compiled() *Compiler {
+	c := New(node)
+	c.SetAll(x.world.Snapshot, x.world.Set)
+	c.Commit()
+	return c
+}
+
+func BenchmarkFull(b *testing.B) {
+	for _, s := range sizes {
+		b.Run(s.String(), func(b *testing.B) {
+			x := s.bench()
+			var c *Compiler
+			b.ReportAllocs()
+			for b.Loop() {
+				c = x.compiled()
+			}
+			rows := 0
+			for _, class := range c.Plan().Classes {
+				rows += len(class.Rows)
+			}
+			b.ReportMetric(x.mb, "MB")
+			b.ReportMetric(float64(len(c.Plan().Addrs)), "addresses")
+			b.ReportMetric(float64(len(c.Plan().Peers)), "groups")
+			b.ReportMetric(float64(len(c.Plan().Classes)), "classes")
+			b.ReportMetric(float64(rows), "rows")
+		})
+	}
+}
+
+// swing is a change and the way back; one commit each.
+type swing struct{ there, back func(*Compiler) }
+
+// changes are what happens in a cluster all day.
+var changes = []struct {
+	name  string
+	swing func(*gen.World) swing
+}{
+	{"remote-pod-comes-and-goes", func(w *gen.World) swing {
+		p := *podOn(w, "node-1")
+		p.Name.Name, p.Addrs = "new", []netip.Addr{netip.MustParseAddr("10.200.0.1")}
+		return comes(&p)
+	}},
+	{"remote-pod-relabelled", func(w *gen.World) swing { return relabelled(podOn(w, "node-1"), "app", "app-3") }},
+	{"remote-pod-new-group", func(w *gen.World) swing { return relabelled(podOn(w, "node-1"), "role", "unheard-of") }},
+	{"local-pod-comes-and-goes", func(w *gen.World) swing {
+		p := *podOn(w, node)
+		p.Name.Name, p.Addrs = "new", []netip.Addr{netip.MustParseAddr("10.0.0.251")}
+		return comes(&p)
+	}},
+	{"local-pod-in-new-namespace", func(w *gen.World) swing {
+		p := *podOn(w, "node-2")
+		p.Name.Name, p.Node, p.Addrs = "new", node, []netip.Addr{netip.MustParseAddr("10.0.0.251")}
+		return comes(&p)
+	}},
+	{"policy-port-changed", func(w *gen.World) swing {
+		return edited(w, func(p *policy.Policy) { p.Ingress = rulesFor(8081, p.Ingress.Rules[0].Peers[0]) })
+	}},
+	{"policy-new-selector", func(w *gen.World) swing {
+		return edited(w, func(p *policy.Policy) {
+			p.Ingress = rulesFor(8080, policy.Peer{Pods: &policy.PodSelector{Pods: selecting("version", "v2")}})
+		})
+	}},
+	{"policy-new-block", func(w *gen.World) swing {
+		return edited(w, func(p *policy.Policy) {
+			p.Ingress = rulesFor(8080, policy.Peer{CIDR: &policy.CIDR{Prefix: netip.MustParsePrefix("10.0.3.0/26")}})
+		})
+	}},
+	{"namespace-relabelled", func(w *gen.World) swing {
+		old := w.Snapshot.Namespaces[podOn(w, node).Namespace]
+		ns := &cluster.Namespace{Name: old.Name, Labels: maps.Clone(old.Labels)}
+		ns.Labels["env"], ns.Labels["team"] = "test", "team-31"
+		return swing{func(c *Compiler) { c.SetNamespace(ns) }, func(c *Compiler) { c.SetNamespace(old) }}
+	}},
+}
+
+// BenchmarkChange measures commits of one change. The elements are those that the
+// node's tables change by; x-full is how many times as long a full compilation
+// took in the same run.
+func BenchmarkChange(b *testing.B) {
+	for _, s := range sizes {
+		for _, change := range changes {
+			b.Run(s.String()+"/"+change.name, func(b *testing.B) {
+				x := s.bench()
+				c := x.compiled()
+				swing := change.swing(x.world)
+				elements, n := 0, 0
+				b.ReportAllocs()
+				for b.Loop() {
+					if n++; n%2 == 1 {
+						swing.there(c)
+					} else {
+						swing.back(c)
+					}
+					d := c.Commit()
+					elements += d.Len()
+				}
+				b.ReportMetric(float64(elements)/float64(n), "elements/op")
+				b.ReportMetric(float64(x.full)/(float64(b.Elapsed())/float64(n)), "x-full")
+			})
+		}
+	}
+}
+
+// podOn is the first pod of a node, by name.
+func podOn(w *gen.World, node string) *cluster.Pod {
+	var found *cluster.Pod
+	for _, p := range w.Snapshot.Pods {
+		if p.Node == node && (found == nil || p.Name.String() < found.Name.String()) {
+			found = p
+		}
+	}
+	return found
+}
+
+func comes(p *cluster.Pod) swing {
+	return swing{func(c *Compiler) { c.SetPod(p) }, func(c *Compiler) { c.DeletePod(p.Name) }}
+}
+
+func relabelled(old *cluster.Pod, key, value string) swing {
+	p := *old
+	p.Labels = maps.Clone(old.Labels)
+	p.Labels[key] = value
+	return swing{func(c *Compiler) { c.SetPod(&p) }, func(c *Compiler) { c.SetPod(old) }}
+}
+
+// edited changes the first policy that allows pods of its own namespace in; it
+// selects all pods of a namespace that the node runs pods of.
+func edited(w *gen.World, edit func(*policy.Policy)) swing {
+	old := w.Set.Policies[policy.Ref{Dialect: policy.Kubernetes, Kind: "NetworkPolicy", Namespace: "ns-0", Name: "policy-1"}]
+	p := *old
+	edit(&p)
+	return swing{func(c *Compiler) { c.SetPolicy(&p) }, func(c *Compiler) { c.SetPolicy(old) }}
+}
+
+func rulesFor(port uint16, peer policy.Peer) *policy.Rules {
+	return &policy.Rules{Isolates: true, Rules: []policy.Rule{{
+		Action: policy.Allow, Peers: []policy.Peer{peer}, Ports: []policy.Port{{Protocol: 6, From: port, To: port}},
+	}}}
+}
+
+func selecting(key, value string) policy.Selector {
+	return labels.SelectorFromValidatedSet(labels.Set{key: value})
+}
