@@ -48,6 +48,8 @@ func newRootCommand() *cobra.Command {
 		newExplainCommand(),
 		newAgentCommand(),
 		newStatusCommand(),
+		newDoctorCommand(),
+		newUninstallCommand(),
 		newVersionCommand(),
 	)
 	return root
