@@ -113,7 +113,9 @@ func greetTLS(conn net.Conn, r *bufio.Reader, line string) {
 	secure.Close()
 }
 
-// unread is a connection of which a part was read ahead.
+// Unread is a connection of which a part was read ahead.
+func Unread(conn net.Conn, r *bufio.Reader) net.Conn { return unread{conn, r} }
+
 type unread struct {
 	net.Conn
 	r *bufio.Reader
