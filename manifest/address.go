@@ -10,70 +10,6 @@ import (
 	"github.com/bulkhead-dev/bulkhead/cluster"
 )
 
-// addressBook knows who has which address.
-type addressBook struct {
-	owners map[netip.Addr]string
-	// nodeRange and serviceRange tell which of the made-up ranges are free.
-	ranges [2]rangeBook
-}
-
-// claim gives an address to an owner. It fails, with the owner's name, if
-// another has it.
-func (a *addressBook) claim(addr netip.Addr, owner string) (other string, ok bool) {
-	if other, taken := a.owners[addr]; taken && other != owner {
-		return other, false
-	}
-	a.owners[addr] = owner
-	return "", true
-}
-
-// take gives the owner a free address of the range. The search begins at a host
-// number that the caller derives from the owner's name, and leaves out those
-// below low. It is false if the range is full.
-func (a *addressBook) take(r netip.Prefix, low, start uint64, owner string) (netip.Addr, bool) {
-	n := hosts(r, &low)
-	start = (start%n + n - low%n) % n
-	for i := range n {
-		addr := nth(r, low+(start+i)%n)
-		if _, taken := a.owners[addr]; !taken {
-			a.owners[addr] = owner
-			return addr, true
-		}
-	}
-	return netip.Addr{}, false
-}
-
-// maxSearched bounds how much of a range is used. Pods of one node are far
-// fewer.
-const maxSearched = 1 << 16
-
-// hosts is how many addresses of a range can be given out from the lowest on:
-// all but the last, which is for broadcasts. A range too small to leave any out
-// is used whole.
-func hosts(r netip.Prefix, low *uint64) uint64 {
-	bits := r.Addr().BitLen() - r.Bits()
-	if bits < 2 {
-		*low = 0
-		return 1 << bits
-	}
-	return min(maxSearched, uint64(1)<<min(bits, 32)) - 1 - *low
-}
-
-// nth is the address so many places behind the range's first.
-func nth(r netip.Prefix, n uint64) netip.Addr {
-	bytes := r.Addr().As16()
-	for i := 15; n > 0 && i >= 0; i-- {
-		n += uint64(bytes[i])
-		bytes[i] = byte(n)
-		n >>= 8
-	}
-	addr := netip.AddrFrom16(bytes)
-	if r.Addr().Is4() {
-		return addr.Unmap()
-	}
-	return addr
-}
-
 // The ranges out of which addresses are made up, the usual ones of kubeadm and
 // their likes in IPv6 (RFC 4193).
 var (
@@ -93,14 +29,14 @@ func family(addr netip.Addr) int {
 // first, then new ones.
 func (b *builder) assignAddresses() {
 	b.keepAddresses()
-	families := b.families()
+	b.families = b.chooseFamilies()
 	for _, node := range b.nodes {
-		b.addressNode(node, families)
+		b.addressNode(node)
 	}
 	seats := slices.Clone(b.seats)
 	slices.SortFunc(seats, compareSeats)
 	for _, s := range seats {
-		b.addressPod(s, families)
+		b.addressPod(s)
 	}
 }
 
@@ -203,8 +139,8 @@ func (b *builder) keepFree(addrs []netip.Addr, owner string) []netip.Addr {
 	return kept
 }
 
-// families tells for which families addresses are made up, IPv4 and IPv6.
-func (b *builder) families() [2]bool {
+// chooseFamilies tells for which families addresses are made up.
+func (b *builder) chooseFamilies() [2]bool {
 	switch b.opts.Families {
 	case IPv4:
 		return [2]bool{true, false}
@@ -244,7 +180,7 @@ const (
 // lowestPodHost leaves a range's first address to the node's gateway.
 const lowestPodHost = 2
 
-func (b *builder) addressNode(node *cluster.Node, families [2]bool) {
+func (b *builder) addressNode(node *cluster.Node) {
 	owner := b.nodeOwner(node)
 	hasAddr, hasRange := [2]bool{}, [2]bool{}
 	for _, addr := range node.Addrs {
@@ -254,7 +190,7 @@ func (b *builder) addressNode(node *cluster.Node, families [2]bool) {
 		hasRange[family(r.Addr())] = true
 	}
 	number := numberOf(node.Name)
-	for f, wanted := range families {
+	for f, wanted := range b.families {
 		if !wanted {
 			continue
 		}
@@ -288,7 +224,7 @@ func (b *builder) addRange(node *cluster.Node, f int, number uint64) bool {
 
 // addressPod completes a pod's addresses. A pod with some of its own is
 // complete.
-func (b *builder) addressPod(s *seat, families [2]bool) {
+func (b *builder) addressPod(s *seat) {
 	node := b.bundle.Snapshot.Nodes[s.pod.Node]
 	if s.pod.HostNetwork {
 		s.pod.Addrs = node.Addrs
@@ -298,7 +234,7 @@ func (b *builder) addressPod(s *seat, families [2]bool) {
 		return
 	}
 	start := hash(s.pod.Name.String())
-	for f, wanted := range families {
+	for f, wanted := range b.families {
 		if wanted && b.addressFrom(s, node, f, start) {
 			// The next family's address ends alike, which is easier to read.
 			start = uint64(s.pod.Addrs[len(s.pod.Addrs)-1].As16()[15])

@@ -6,13 +6,11 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/bulkhead-dev/bulkhead/cluster"
 	"github.com/bulkhead-dev/bulkhead/cluster/k8s"
 	"github.com/bulkhead-dev/bulkhead/policy"
-	policyk8s "github.com/bulkhead-dev/bulkhead/policy/k8s"
 )
 
 // builder completes the loaded objects to a cluster.
@@ -27,6 +25,7 @@ type builder struct {
 	nodes     []*cluster.Node    // sorted by name
 	nodeFrom  map[string]*object // what states a node's addresses
 	ips       addressBook
+	families  [2]bool // for which addresses are made up: IPv4, IPv6
 	nodePorts nodePorts
 }
 
@@ -57,11 +56,11 @@ func (l *loader) build() *Bundle {
 	return b.bundle
 }
 
-// of are the objects of a kind.
-func (l *loader) of(kind string) []*object {
+// of are the objects of one of the kinds that make up the cluster.
+func (l *loader) of(name string) []*object {
 	var found []*object
 	for _, o := range l.objects {
-		if o.Kind == kind {
+		if o.Kind == name && o.kind.policy == nil {
 			found = append(found, o)
 		}
 	}
@@ -83,8 +82,11 @@ func (b *builder) addNamespaces() {
 }
 
 func (b *builder) addPolicies() {
-	for _, o := range b.of(policyk8s.Kind) {
-		p, errs := policyk8s.Read(o.body.(*networkingv1.NetworkPolicy))
+	for _, o := range b.objects {
+		if o.kind.policy == nil {
+			continue
+		}
+		p, errs := o.kind.policy(o.body)
 		b.failFields(o, "", errs)
 		if len(errs) == 0 {
 			p.Source = o.Source

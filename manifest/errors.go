@@ -14,6 +14,8 @@ type Error struct {
 	Object  string // "Kind namespace/name"; empty: not one object's
 	Field   string // the API path; empty: not one field's
 	Message string // what is wrong and how to mend it
+
+	ofPolicy bool // it leaves the cluster itself as it is
 }
 
 // Error is "file:line: Kind namespace/name: field: message", without what is

@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/bulkhead-dev/bulkhead/manifest/document"
+	"github.com/bulkhead-dev/bulkhead/policy"
+	"github.com/bulkhead-dev/bulkhead/policy/k8s"
 )
 
 // kind is a kind of object that is needed.
@@ -25,13 +27,15 @@ type kind struct {
 	name validation.ValidateNameFunc
 	// decode fills the kind's API type.
 	decode func(*document.Node) (metav1.Object, []document.Problem)
+	// policy reads a policy; nil for what makes up the cluster.
+	policy func(metav1.Object) (*policy.Policy, field.ErrorList)
 }
 
 // Of each kind only what network policy needs is decoded, so that dumps of
 // clusters of any version load.
 var (
 	metaFields = []string{"metadata.name", "metadata.namespace", "metadata.labels",
-		"metadata.ownerReferences.kind", "metadata.ownerReferences.name", "metadata.ownerReferences.controller"}
+		"metadata.ownerReferences.apiVersion", "metadata.ownerReferences.kind", "metadata.ownerReferences.name", "metadata.ownerReferences.controller"}
 
 	specFields = []string{
 		"nodeName", "nodeSelector", "hostNetwork", "serviceAccountName",
@@ -65,37 +69,37 @@ func templateFields(prefix string) []string {
 }
 
 var kinds = []*kind{
-	{typeMeta{"v1", "Namespace"}, true, validation.ValidateNamespaceName, decode[corev1.Namespace](fields())},
-	{typeMeta{"v1", "Node"}, true, validation.NameIsDNSSubdomain, decode[corev1.Node](nodeFields)},
-	{typeMeta{"v1", "Pod"}, false, validation.NameIsDNSSubdomain, decode[corev1.Pod](podFields)},
-	{typeMeta{"v1", "Service"}, false, validation.NameIsDNSLabel, decode[corev1.Service](serviceFields)},
-	{typeMeta{"apps/v1", "Deployment"}, false, validation.NameIsDNSSubdomain, decode[appsv1.Deployment](workloadFields)},
-	{typeMeta{"apps/v1", "ReplicaSet"}, false, validation.NameIsDNSSubdomain, decode[appsv1.ReplicaSet](workloadFields)},
-	{typeMeta{"apps/v1", "StatefulSet"}, false, validation.NameIsDNSSubdomain, decode[appsv1.StatefulSet](workloadFields)},
-	{typeMeta{"apps/v1", "DaemonSet"}, false, validation.NameIsDNSSubdomain, decode[appsv1.DaemonSet](workloadFields)},
-	{typeMeta{"batch/v1", "Job"}, false, validation.NameIsDNSSubdomain, decode[batchv1.Job](jobFields)},
-	{typeMeta{"batch/v1", "CronJob"}, false, validation.NameIsDNSSubdomain, decode[batchv1.CronJob](cronJobFields)},
-	{typeMeta{"networking.k8s.io/v1", "NetworkPolicy"}, false, nil, decodePolicy},
+	{typeMeta{"v1", "Namespace"}, true, validation.ValidateNamespaceName, decode[corev1.Namespace](fields()), nil},
+	{typeMeta{"v1", "Node"}, true, validation.NameIsDNSSubdomain, decode[corev1.Node](nodeFields), nil},
+	{typeMeta{"v1", "Pod"}, false, validation.NameIsDNSSubdomain, decode[corev1.Pod](podFields), nil},
+	{typeMeta{"v1", "Service"}, false, validation.NameIsDNSLabel, decode[corev1.Service](serviceFields), nil},
+	{typeMeta{"apps/v1", "Deployment"}, false, validation.NameIsDNSSubdomain, decode[appsv1.Deployment](workloadFields), nil},
+	{typeMeta{"apps/v1", "ReplicaSet"}, false, validation.NameIsDNSSubdomain, decode[appsv1.ReplicaSet](workloadFields), nil},
+	{typeMeta{"apps/v1", "StatefulSet"}, false, validation.NameIsDNSSubdomain, decode[appsv1.StatefulSet](workloadFields), nil},
+	{typeMeta{"apps/v1", "DaemonSet"}, false, validation.NameIsDNSSubdomain, decode[appsv1.DaemonSet](workloadFields), nil},
+	{typeMeta{"batch/v1", "Job"}, false, validation.NameIsDNSSubdomain, decode[batchv1.Job](jobFields), nil},
+	{typeMeta{"batch/v1", "CronJob"}, false, validation.NameIsDNSSubdomain, decode[batchv1.CronJob](cronJobFields), nil},
+	{typeMeta{"networking.k8s.io/v1", "NetworkPolicy"}, false, nil, decodePolicy, readPolicy},
 }
 
 // kindOf is nil without a message for a kind that is not needed. The message
-// says what is wrong with one that was meant to be.
-func kindOf(meta typeMeta) (found *kind, message string) {
-	group, _, ok := strings.Cut(meta.APIVersion, "/")
-	if ok && strings.Contains(group, ".") && !strings.HasSuffix(group, ".k8s.io") {
-		return nil, "" // kinds of other APIs may have the same names
+// says what is wrong with one that was meant to be, and with which field.
+func kindOf(meta typeMeta) (found *kind, path, message string) {
+	group := groupOf(meta.APIVersion)
+	if strings.Contains(group, ".") && !strings.HasSuffix(group, ".k8s.io") {
+		return nil, "", "" // kinds of other APIs may have the same names
 	}
 	for _, k := range kinds {
 		switch {
 		case k.typeMeta == meta:
-			return k, ""
+			return k, "", ""
 		case k.Kind == meta.Kind:
-			return nil, fmt.Sprintf("apiVersion %s has no %s: use apiVersion: %s", meta.APIVersion, meta.Kind, k.APIVersion)
+			return nil, "apiVersion", fmt.Sprintf("%s has no %s: use %s", meta.APIVersion, meta.Kind, k.APIVersion)
 		case k.APIVersion == meta.APIVersion && looksLike(meta.Kind, k.Kind):
-			return nil, fmt.Sprintf("apiVersion %s has no kind %s: did you mean %s?", meta.APIVersion, meta.Kind, k.Kind)
+			return nil, "kind", fmt.Sprintf("%s has no %s: did you mean %s?", meta.APIVersion, meta.Kind, k.Kind)
 		}
 	}
-	return nil, ""
+	return nil, "", ""
 }
 
 // looksLike: short kinds are only compared without case, for the API has others
@@ -131,6 +135,10 @@ func decode[T any, O apiObject[T]](fields document.Fields) func(*document.Node) 
 func decodePolicy(n *document.Node) (metav1.Object, []document.Problem) {
 	p := &networkingv1.NetworkPolicy{}
 	return p, document.Decode(n.Without("status"), p) // a status was written by Kubernetes 1.24 to 1.27
+}
+
+func readPolicy(object metav1.Object) (*policy.Policy, field.ErrorList) {
+	return k8s.Read(object.(*networkingv1.NetworkPolicy))
 }
 
 // checkMeta validates what is used of an object's metadata.

@@ -34,7 +34,7 @@ func TestOrderOfTheInputDoesNotMatter(t *testing.T) {
 	slices.Reverse(objects)
 	got := mustLoad(t, map[string]string{"a.yaml": documents(objects...)}, Options{Nodes: 3}, ".")
 	if !reflect.DeepEqual(got.Snapshot, want.Snapshot) {
-		t.Errorf("got\n%s\nwant\n%s", describe(got), describe(want))
+		t.Error(diff(describe(want), describe(got)))
 	}
 }
 
@@ -215,8 +215,8 @@ func TestReplaceAndWithout(t *testing.T) {
 		want string
 	}{
 		{"replace", Options{Replace: true}, "web x z"},
-		{"without", Options{Replace: true, Without: []Object{{Kind: "Deployment", Namespace: "default", Name: "web"}, {Kind: "Pod", Namespace: "default", Name: "x"}}}, "z"},
-		{"without what is not there", Options{Replace: true, Without: []Object{{Kind: "Pod", Namespace: "other", Name: "x"}}}, "web x z"},
+		{"without", Options{Replace: true, Without: []Object{{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "default", Name: "web"}, {APIVersion: "v1", Kind: "Pod", Namespace: "default", Name: "x"}}}, "z"},
+		{"without what is not there", Options{Replace: true, Without: []Object{{APIVersion: "v1", Kind: "Pod", Namespace: "other", Name: "x"}}}, "web x z"},
 	} {
 		b := mustLoad(t, files, row.opts, "a.yaml", "b.yaml")
 		if got := pods(b); got != row.want {
@@ -271,7 +271,7 @@ func TestWrite(t *testing.T) {
 			t.Fatalf("%s: %v\n%s", story, err, written.String())
 		}
 		if !reflect.DeepEqual(after.Snapshot, before.Snapshot) {
-			t.Errorf("%s: got\n%s\nwant\n%s", story, describe(after), describe(before))
+			t.Errorf("%s: %s", story, diff(describe(before), describe(after)))
 		}
 		for ref, p := range before.Policies.Policies {
 			if again := after.Policies.Policies[ref]; again == nil || rules(again) != rules(p) {

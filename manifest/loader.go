@@ -13,7 +13,6 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/manifest/document"
 	"github.com/bulkhead-dev/bulkhead/policy"
-	policyk8s "github.com/bulkhead-dev/bulkhead/policy/k8s"
 )
 
 // loader gathers the objects of one Load and what is wrong with them.
@@ -29,10 +28,20 @@ func newLoader(opts Options) *loader {
 	return &loader{opts: opts, byKey: map[key]*object{}, skipped: map[Skipped]int{}}
 }
 
-// key tells objects apart. It has no API version: the API knows one object by
-// several.
+// key tells objects apart. It has no API version but its group: the API knows
+// one object by several versions.
 type key struct {
-	kind, namespace, name string
+	group, kind, namespace, name string
+}
+
+// groupOf is the part of an apiVersion before the slash; the oldest group has
+// none.
+func groupOf(apiVersion string) string {
+	group, _, ok := strings.Cut(apiVersion, "/")
+	if !ok {
+		return ""
+	}
+	return group
 }
 
 // object is one object of the input.
@@ -43,7 +52,7 @@ type object struct {
 	body metav1.Object // of the kind's API type, with its namespace filled in
 }
 
-func (o *object) key() key { return key{o.Kind, o.Namespace, o.Name} }
+func (o *Object) key() key { return key{groupOf(o.APIVersion), o.Kind, o.Namespace, o.Name} }
 
 // String is "Kind namespace/name", as far as it has them.
 func (o *Object) String() string {
@@ -60,9 +69,13 @@ func (l *loader) fail(e *Error) { l.errs = append(l.errs, e) }
 
 // failAt reports an error at a field of an object.
 func (l *loader) failAt(o *object, path, format string, args ...any) {
+	l.failLine(o, o.node.LineOf(path), path, fmt.Sprintf(format, args...))
+}
+
+func (l *loader) failLine(o *object, line int, path, message string) {
 	l.fail(&Error{
-		File: o.Source.File, Line: o.node.LineOf(path), Object: o.String(), Field: path,
-		Message: fmt.Sprintf(format, args...),
+		File: o.Source.File, Line: line, Object: o.String(), Field: path, Message: message,
+		ofPolicy: o.kind != nil && o.kind.policy != nil,
 	})
 }
 
@@ -91,9 +104,7 @@ func (o *object) labelPath(path string, invalid any) string {
 
 // incomplete: something is wrong with the cluster itself, beyond its policies.
 func (l *loader) incomplete() bool {
-	return slices.ContainsFunc(l.errs, func(e *Error) bool {
-		return !strings.HasPrefix(e.Object, policyk8s.Kind+" ")
-	})
+	return slices.ContainsFunc(l.errs, func(e *Error) bool { return !e.ofPolicy })
 }
 
 // parseAll adds the objects of all files, in the files' order. Parsing is most
@@ -170,12 +181,12 @@ func (l *loader) skip(meta typeMeta) {
 
 func (l *loader) addObject(file string, node *document.Node, meta typeMeta) {
 	o := &object{node: node, Object: Object{APIVersion: meta.APIVersion, Kind: meta.Kind, Source: policy.Source{File: file, Line: node.Line}}}
-	k, message := kindOf(meta)
+	k, path, message := kindOf(meta)
 	o.kind = k
 	switch {
 	case message != "":
 		o.Name, o.Namespace = node.Get("metadata").StringAt("name"), node.Get("metadata").StringAt("namespace")
-		l.fail(&Error{File: file, Line: node.LineOf("apiVersion"), Object: o.String(), Message: message})
+		l.failAt(o, path, "%s", message)
 	case k == nil:
 		l.skip(meta)
 	default:
@@ -195,7 +206,7 @@ func (l *loader) decode(o *object) {
 	}
 	o.body, o.Name, o.Namespace = body, body.GetName(), body.GetNamespace()
 	for _, p := range problems {
-		l.fail(&Error{File: o.Source.File, Line: p.Line, Object: o.String(), Field: p.Path, Message: p.Message})
+		l.failLine(o, p.Line, p.Path, p.Message)
 	}
 	if len(problems) > 0 {
 		return
@@ -221,9 +232,8 @@ func (l *loader) add(o *object) {
 // leaveOut drops objects as if they had not been read.
 func (l *loader) leaveOut(unwanted []Object) {
 	for _, u := range unwanted {
-		o := l.byKey[key{u.Kind, u.Namespace, u.Name}]
-		if o != nil {
-			delete(l.byKey, o.key())
+		if o := l.byKey[u.key()]; o != nil {
+			delete(l.byKey, u.key())
 			l.objects = slices.DeleteFunc(l.objects, func(other *object) bool { return other == o })
 		}
 	}

@@ -75,7 +75,7 @@ type Options struct {
 type Bundle struct {
 	Snapshot *cluster.Snapshot
 	Policies *policy.Set
-	// Objects are the objects that were read, by file and line.
+	// Objects are the objects that were read, in the order of the input.
 	Objects []Object
 	// Skipped are the kinds of objects that are not needed, sorted.
 	Skipped []Skipped

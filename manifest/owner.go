@@ -17,7 +17,7 @@ func (o *object) owner() (key, bool) {
 	references := o.body.GetOwnerReferences()
 	for _, r := range references {
 		if r.Controller != nil && *r.Controller || len(references) == 1 {
-			return key{r.Kind, o.Namespace, r.Name}, true
+			return key{groupOf(r.APIVersion), r.Kind, o.Namespace, r.Name}, true
 		}
 	}
 	return key{}, false

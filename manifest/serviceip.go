@@ -85,9 +85,8 @@ func serviceHost(name cluster.Name) uint64 {
 // serviceFamilies are the indexes of the families of which a service gets
 // addresses.
 func (b *builder) serviceFamilies(spec *corev1.ServiceSpec) []int {
-	families := b.families()
 	order := []int{0, 1}
-	if stated := spec.IPFamilies; len(stated) > 0 && stated[0] == corev1.IPv6Protocol || len(stated) == 0 && !families[0] {
+	if stated := spec.IPFamilies; len(stated) > 0 && stated[0] == corev1.IPv6Protocol || len(stated) == 0 && !b.families[0] {
 		order = []int{1, 0}
 	}
 	policy := corev1.IPFamilyPolicySingleStack
@@ -97,7 +96,7 @@ func (b *builder) serviceFamilies(spec *corev1.ServiceSpec) []int {
 	switch {
 	case len(spec.IPFamilies) == 2, policy == corev1.IPFamilyPolicyRequireDualStack:
 		return order
-	case policy == corev1.IPFamilyPolicyPreferDualStack && families[0] && families[1]:
+	case policy == corev1.IPFamilyPolicyPreferDualStack && b.families[0] && b.families[1]:
 		return order
 	}
 	return order[:1]

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -46,10 +47,15 @@ func TestStories(t *testing.T) {
 			case want < 0:
 				t.Fatal("the story has no file want")
 			case got != string(archive.Files[want].Data):
-				t.Errorf("got\n%s\nwant\n%s", got, archive.Files[want].Data)
+				t.Error(diff(string(archive.Files[want].Data), got))
 			}
 		})
 	}
+}
+
+// diff shows the lines that differ, - for those that are wanted.
+func diff(want, got string) string {
+	return gocmp.Diff(strings.Split(want, "\n"), strings.Split(got, "\n"))
 }
 
 // unpack writes an archive's files to a new folder.
@@ -131,8 +137,9 @@ func describe(b *Bundle) string {
 	for _, name := range sortedNames(s.Services) {
 		out.WriteString(describeService(s.Services[name]) + "\n")
 	}
-	for _, p := range b.Policies.Sorted() {
-		out.WriteString(describePolicy(p) + "\n")
+	refs := slices.SortedFunc(maps.Keys(b.Policies.Policies), policy.Ref.Compare)
+	for _, ref := range refs {
+		out.WriteString(describePolicy(b.Policies.Policies[ref]) + "\n")
 	}
 	for _, k := range b.Skipped {
 		fmt.Fprintf(&out, "skipped %s %s: %d\n", k.APIVersion, k.Kind, k.Count)

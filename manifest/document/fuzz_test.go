@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"regexp"
+	"strings"
 	"testing"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -27,8 +28,8 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		nodes, wrong := Parse(data)
 		lines := 1
-		for _, c := range data {
-			if c == '\n' || c == '\r' {
+		for _, c := range string(data) {
+			if strings.ContainsRune("\n\r\u0085\u2028\u2029", c) { // line breaks of YAML 1.1
 				lines++
 			}
 		}

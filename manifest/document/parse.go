@@ -14,8 +14,17 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// MaxAliased is how many values the aliases of one document may stand for.
-const MaxAliased = 1_000_000
+// The limits of one text, far beyond what people and clusters write. They bound
+// the memory and time that a small text can cost.
+const (
+	// MaxValues is how many values there may be, counted by what separates
+	// them: line ends, commas and brackets.
+	MaxValues = 2_000_000
+	// MaxAliased is how many values the aliases of one document may stand for.
+	MaxAliased = 1_000_000
+	// MaxProblems is after how many problems the rest is not looked at.
+	MaxProblems = 1000
+)
 
 // Parse reads all documents of a text, YAML or JSON. Documents without content
 // are left out. A document that cannot be read is a Problem and does not keep
@@ -56,16 +65,34 @@ func checkText(data []byte) string {
 	if !utf8.Valid(data) {
 		return "is not UTF-8 text: it is a binary file or in another encoding"
 	}
+	if countValues(data) > MaxValues {
+		return fmt.Sprintf("has more than %d values: split it", MaxValues)
+	}
 	return ""
+}
+
+func countValues(data []byte) int {
+	n := 0
+	for _, separator := range []string{"\n", ",", "[", "{"} {
+		n += bytes.Count(data, []byte(separator))
+	}
+	return n
 }
 
 func parseYAML(data []byte) ([]*Node, []Problem) {
 	var nodes []*Node
 	var problems []Problem
 	for _, c := range split(data) {
+		if c.isEmpty() {
+			continue
+		}
 		found, wrong := c.parse()
 		nodes = append(nodes, found...)
 		problems = append(problems, wrong...)
+		if len(problems) >= MaxProblems {
+			const more = "too many problems, what follows was not read"
+			return nodes, append(problems[:MaxProblems], Problem{Line: problems[MaxProblems-1].Line, Message: more})
+		}
 	}
 	return nodes, problems
 }

@@ -44,6 +44,7 @@ func TestParse(t *testing.T) {
 	for _, row := range []struct{ name, text, want string }{
 		{"nothing", "", ""},
 		{"comments", "# a\n---\n# b\n", ""},
+		{"only markers", "---\n--- \n--- # c\n# d\n---", ""},
 		{"null documents are left out", "---\n---\nnull\n---\n~\n", ""},
 		{"one", "a: b\n", `{a:"b"}`},
 		{"several", "a: 1\n---\nb: 2\n--- # three\nc: 3\n", `{a:1} {b:2} {c:3}`},
@@ -146,6 +147,21 @@ func TestParseInvalid(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, row.want)
 			}
 		})
+	}
+}
+
+func TestLimits(t *testing.T) {
+	tooMany := problems([]Problem{{Line: 1, Message: "has more than 2000000 values: split it"}})
+	for name, text := range map[string]string{
+		"flow": "[" + strings.Repeat("a,", MaxValues) + "]", "block": strings.Repeat("-\n", MaxValues+1), "JSON": `{"a":[` + strings.Repeat("{},", MaxValues/2) + "0]}",
+	} {
+		if _, wrong := Parse([]byte(text)); problems(wrong) != tooMany {
+			t.Errorf("%s: got %.200s", name, problems(wrong))
+		}
+	}
+	_, wrong := Parse([]byte(strings.Repeat("---\na: [\n", MaxProblems+5)))
+	if last := wrong[len(wrong)-1]; len(wrong) != MaxProblems+1 || last.Line != 2*MaxProblems || last.Message != "too many problems, what follows was not read" {
+		t.Errorf("%d problems, last %+v", len(wrong), last)
 	}
 }
 

@@ -34,6 +34,22 @@ func split(data []byte) []chunk {
 	return append(chunks, chunk{data[start:], startLine})
 }
 
+// isEmpty tells whether there is nothing to parse but comments.
+func (c chunk) isEmpty() bool {
+	rest := c.text
+	if n := lineLength(rest); isMarker(rest[:n]) && len(bytes.TrimSpace(rest[:n])) == len("---") {
+		rest = rest[n:]
+	}
+	for len(rest) > 0 {
+		n := lineLength(rest)
+		if line := bytes.TrimSpace(rest[:n]); len(line) > 0 && line[0] != '#' {
+			return false
+		}
+		rest = rest[n:]
+	}
+	return true
+}
+
 func lineLength(data []byte) int {
 	if i := bytes.IndexByte(data, '\n'); i >= 0 {
 		return i + 1
