@@ -75,7 +75,7 @@ func (c *Compiler) reselect(r *record) {
 		if _, ok := c.dirty.locals[p]; ok {
 			continue
 		}
-		if r.Subject.Matches(p.object, p.namespace.labels) {
+		if r.Subject.Matches(p.object, c.labels(p)) {
 			c.dirty.locals[p] = struct{}{}
 		}
 	}
