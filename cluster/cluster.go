@@ -50,6 +50,12 @@ type Port struct {
 	Number   uint16
 }
 
+// ServiceAccount is a service account and its labels.
+type ServiceAccount struct {
+	Name
+	Labels map[string]string
+}
+
 // Node is one node.
 type Node struct {
 	Name     string
@@ -79,19 +85,21 @@ type ServicePort struct {
 
 // Snapshot is a cluster at one moment.
 type Snapshot struct {
-	Namespaces map[string]*Namespace
-	Pods       map[Name]*Pod
-	Nodes      map[string]*Node
-	Services   map[Name]*Service
+	Namespaces      map[string]*Namespace
+	Pods            map[Name]*Pod
+	Nodes           map[string]*Node
+	Services        map[Name]*Service
+	ServiceAccounts map[Name]*ServiceAccount
 }
 
 // NewSnapshot is an empty cluster.
 func NewSnapshot() *Snapshot {
 	return &Snapshot{
-		Namespaces: map[string]*Namespace{},
-		Pods:       map[Name]*Pod{},
-		Nodes:      map[string]*Node{},
-		Services:   map[Name]*Service{},
+		Namespaces:      map[string]*Namespace{},
+		Pods:            map[Name]*Pod{},
+		Nodes:           map[string]*Node{},
+		Services:        map[Name]*Service{},
+		ServiceAccounts: map[Name]*ServiceAccount{},
 	}
 }
 
@@ -102,6 +110,15 @@ func (s *Snapshot) NamespaceLabels(name string) map[string]string {
 		return ns.Labels
 	}
 	return map[string]string{NamespaceNameLabel: name}
+}
+
+// AccountLabels are the labels of a service account; one that was never declared
+// has none.
+func (s *Snapshot) AccountLabels(name Name) map[string]string {
+	if a, ok := s.ServiceAccounts[name]; ok {
+		return a.Labels
+	}
+	return nil
 }
 
 // Resolve is the numbers of the pod's container ports of that name and

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/labels"
-
 	"github.com/bulkhead-dev/bulkhead/cluster"
 	"github.com/bulkhead-dev/bulkhead/policy"
 )
@@ -179,7 +177,7 @@ func (c *Compiler) picked(s *policy.PodSelector) []*pod {
 			continue
 		}
 		for _, p := range ns.pods {
-			if s.Pods == nil || s.Pods.Matches(labels.Set(p.object.Labels)) {
+			if s.Pods == nil || s.Pods.Matches(c.labels(p)) {
 				found = append(found, p)
 			}
 		}
@@ -206,7 +204,7 @@ func (c *Compiler) pickedByTerm(s *policy.PodSelector, terms []term) []*pod {
 			out = p.namespace.ruledOut(s)
 			ruledOut[p.namespace] = out
 		}
-		if !out && s.Pods.Matches(labels.Set(p.object.Labels)) {
+		if !out && s.Pods.Matches(c.labels(p)) {
 			found = append(found, p)
 		}
 	}

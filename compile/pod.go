@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/labels"
-
 	"github.com/bulkhead-dev/bulkhead/cluster"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
@@ -90,14 +88,15 @@ func (c *Compiler) removePod(p *pod) {
 // match finds the pod's matchers and policies from scratch.
 func (c *Compiler) match(p *pod) {
 	var found []*matcher
+	have := c.labels(p)
 	keep := func(m *matcher) {
-		if m.pods.Matches(p.object, p.namespace.labels) {
+		if m.pods.Matches(p.object, have) {
 			found = append(found, m)
 		}
 	}
 	c.selectors.candidates(p.object, keep)
 	for _, m := range c.wideMatchers(p.namespace) {
-		if m.pods.Pods == nil || m.pods.Pods.Matches(labels.Set(p.object.Labels)) {
+		if m.pods.Pods == nil || m.pods.Pods.Matches(have) {
 			found = append(found, m)
 		}
 	}
@@ -160,8 +159,9 @@ func (c *Compiler) settleLocals() {
 
 func (c *Compiler) policiesOf(p *pod) []*record {
 	var found []*record
+	have := c.labels(p)
 	keep := func(r *record) {
-		if r.Subject.Matches(p.object, p.namespace.labels) {
+		if r.Subject.Matches(p.object, have) {
 			found = append(found, r)
 		}
 	}

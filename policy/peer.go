@@ -2,55 +2,71 @@ package policy
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
-
-	"k8s.io/apimachinery/pkg/labels"
-
-	"github.com/bulkhead-dev/bulkhead/cluster"
 )
 
-// Selector picks objects by their labels. labels.Selector of apimachinery is
-// one; dialects with a language of their own bring theirs.
-type Selector interface {
-	Matches(labels.Labels) bool
-	// String is a canonical form: equal strings mean equal selectors.
-	String() string
+// Peer is the other end of a connection. At most one of Pods, CIDR, Nodes and
+// Networks is set; with none of them, And and Not alone say what is meant. The
+// zero value picks nobody.
+type Peer struct {
+	Pods     *PodSelector
+	CIDR     *CIDR // an address, whoever has it
+	Nodes    *NodeSelector
+	Networks *NetworkSelector // an address that lies in a set
+	// And are what an end must be besides, Not what it must not be. What is in
+	// them has neither itself.
+	And, Not []Peer
 }
 
-// PodSelector picks pods that are on the pod network. Its terms are AND-ed; its
-// zero value picks every such pod.
-type PodSelector struct {
-	Namespace  string   // only this namespace; empty: any
-	Namespaces Selector // by the namespace's labels; nil: any
-	Pods       Selector // by the pod's labels; nil: any
+// Matches tells whether the peer picks an end.
+func (p Peer) Matches(e *End) bool {
+	return p.itself(e) &&
+		!slices.ContainsFunc(p.And, func(q Peer) bool { return !q.Matches(e) }) &&
+		!slices.ContainsFunc(p.Not, func(q Peer) bool { return q.Matches(e) })
 }
 
-// Matches tells whether the selector picks the pod. Pods on their node's
-// network are never picked.
-func (s PodSelector) Matches(pod *cluster.Pod, namespaceLabels map[string]string) bool {
-	if pod.HostNetwork || s.Namespace != "" && s.Namespace != pod.Namespace {
-		return false
+func (p Peer) itself(e *End) bool {
+	switch {
+	case p.Pods != nil:
+		return e.Pod != nil && p.Pods.Matches(e.Pod, e.Labels)
+	case p.CIDR != nil:
+		return p.CIDR.Contains(e.Addr)
+	case p.Nodes != nil:
+		return e.Node != nil && p.Nodes.Matches(e.Node, e.Own)
+	case p.Networks != nil:
+		return slices.ContainsFunc(e.Networks, func(n Member) bool { return p.Networks.Matches(n.Networks, n.Labels) })
 	}
-	if s.Namespaces != nil && !s.Namespaces.Matches(labels.Set(namespaceLabels)) {
-		return false
-	}
-	return s.Pods == nil || s.Pods.Matches(labels.Set(pod.Labels))
+	return len(p.And)+len(p.Not) > 0
 }
 
-// String is canonical: "pods namespace=shop namespaces{team=a} {app=web}".
-func (s PodSelector) String() string {
-	var b strings.Builder
-	b.WriteString("pods")
-	if s.Namespace != "" {
-		b.WriteString(" namespace=" + s.Namespace)
+// String is canonical: equal strings mean equal peers.
+func (p Peer) String() string {
+	var words []string
+	switch {
+	case p.Pods != nil:
+		words = append(words, p.Pods.String())
+	case p.CIDR != nil:
+		words = append(words, "net "+p.CIDR.String())
+	case p.Nodes != nil:
+		words = append(words, p.Nodes.String())
+	case p.Networks != nil:
+		words = append(words, p.Networks.String())
+	case len(p.And)+len(p.Not) == 0:
+		return "none"
 	}
-	if s.Namespaces != nil {
-		b.WriteString(" namespaces{" + s.Namespaces.String() + "}")
+	words = append(words, sorted(p.And, "")...)
+	words = append(words, sorted(p.Not, "not ")...)
+	return strings.Join(words, " and ")
+}
+
+func sorted(peers []Peer, prefix string) []string {
+	texts := make([]string, len(peers))
+	for i, p := range peers {
+		texts[i] = prefix + p.String()
 	}
-	if s.Pods != nil {
-		b.WriteString(" {" + s.Pods.String() + "}")
-	}
-	return b.String()
+	slices.Sort(texts)
+	return slices.Compact(texts)
 }
 
 // CIDR is a block of addresses with parts cut out.
@@ -85,33 +101,4 @@ func (c CIDR) String() string {
 		s += e.String()
 	}
 	return s
-}
-
-// Peer is the other end of a connection. One of its fields is set.
-type Peer struct {
-	Pods *PodSelector
-	CIDR *CIDR // matches an address, whoever has it
-}
-
-// Matches tells whether the peer picks an address. The pod is the one that has
-// the address on the pod network, nil if none does.
-func (p Peer) Matches(addr netip.Addr, pod *cluster.Pod, namespaceLabels map[string]string) bool {
-	switch {
-	case p.Pods != nil:
-		return pod != nil && p.Pods.Matches(pod, namespaceLabels)
-	case p.CIDR != nil:
-		return p.CIDR.Contains(addr)
-	}
-	return false
-}
-
-// String is canonical: equal strings mean equal peers.
-func (p Peer) String() string {
-	switch {
-	case p.Pods != nil:
-		return p.Pods.String()
-	case p.CIDR != nil:
-		return "net " + p.CIDR.String()
-	}
-	return "none"
 }

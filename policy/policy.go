@@ -98,9 +98,15 @@ type Tier struct {
 	End Action
 }
 
-// NetworkPolicyTier is the tier of NetworkPolicy, of Calico's default tier and
-// of Cilium's policies.
-var NetworkPolicyTier = Tier{Name: "NetworkPolicy", Order: 1_000_000, End: Deny}
+// The tiers that are always there. AdminTier and BaselineTier are those of
+// ClusterNetworkPolicy and its older forms; Calico calls them kube-admin and
+// kube-baseline, and has its own tiers around. NetworkPolicyTier is the tier of
+// NetworkPolicy, of Calico's default tier and of Cilium's policies.
+var (
+	AdminTier         = Tier{Name: "Admin", Order: 1000, End: Pass}
+	NetworkPolicyTier = Tier{Name: "NetworkPolicy", Order: 1_000_000, End: Deny}
+	BaselineTier      = Tier{Name: "Baseline", Order: 10_000_000, End: Pass}
+)
 
 // NetworkPolicyOrder is where each NetworkPolicy stands among the Calico
 // policies of its tier.
@@ -115,8 +121,20 @@ type Policy struct {
 	// Ingress and Egress are the rules of each direction; nil: the policy says
 	// nothing of that direction.
 	Ingress, Egress *Rules
-	Source          Source
+	// Gaps are what the policy says and we do not enforce; its rules deny what
+	// depends on it.
+	Gaps   []Gap
+	Source Source
 }
+
+// Gap is a part of a policy that is not enforced.
+type Gap struct {
+	Field  string // the API path
+	Reason string // and what becomes of the rule
+}
+
+// String is "spec.egress[0].to[1].domainNames: reason".
+func (g Gap) String() string { return g.Field + ": " + g.Reason }
 
 // Rules are a policy's rules for one direction.
 type Rules struct {
@@ -135,27 +153,40 @@ type Rule struct {
 	// every one; without it, and with no peers, none.
 	AnyPeer bool
 	Peers   []Peer
+	// Self is what the pod that the policy protects must be for the rule to
+	// match: one of these; empty: anything.
+	Self []Peer
 	// Ports are the protocols and ports at the connection's destination. With
 	// AnyPort the rule matches all, ICMP and other protocols included.
 	AnyPort bool
 	Ports   []Port
+	// NotPorts are protocols and ports that the rule does not match although
+	// Ports or AnyPort do.
+	NotPorts []Port
 }
 
 // Port is one protocol and its ports.
 type Port struct {
 	Protocol traffic.Protocol
-	// From and To are the first and the last port, both included. Both zero
-	// with an empty Name: every port of the protocol.
+	// From and To are the first and the last port, both included, of ICMP and
+	// ICMPv6 types with their codes as traffic.ICMPPort gives them. Both zero
+	// with an empty Name: every port of the protocol, unless Typed.
 	From, To uint16
+	Typed    bool // From and To are of ICMP, and count even if they are zero
 	// Name is a container port's name, resolved on the destination pod.
 	Name string
 }
 
-// String is "TCP", "TCP 80", "TCP 80-90" or "TCP http".
+// String is "TCP", "TCP 80", "TCP 80-90", "TCP http", "ICMP type 8" or "ICMP
+// type 3 code 1".
 func (p Port) String() string {
 	switch {
 	case p.Name != "":
 		return p.Protocol.String() + " " + p.Name
+	case p.Typed && p.From == p.To:
+		return fmt.Sprintf("%s type %d code %d", p.Protocol, p.From>>8, p.From&0xff)
+	case p.Typed:
+		return fmt.Sprintf("%s type %d", p.Protocol, p.From>>8)
 	case p.From == 0 && p.To == 0:
 		return p.Protocol.String()
 	case p.From == p.To:

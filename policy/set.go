@@ -6,19 +6,25 @@ import (
 	"strings"
 )
 
-// Set is the policies of a cluster with their tiers.
+// Set is the policies of a cluster with their tiers, and the sets of networks
+// that they refer to.
 type Set struct {
 	Tiers    map[string]Tier
 	Policies map[Ref]*Policy
+	Networks map[Ref]*Networks
 }
 
-// NewSet is a set without policies; the NetworkPolicy tier is always there.
+// NewSet is a set without policies; the tiers that are always there are in it.
 func NewSet() *Set {
-	return &Set{
-		Tiers:    map[string]Tier{NetworkPolicyTier.Name: NetworkPolicyTier},
-		Policies: map[Ref]*Policy{},
+	s := &Set{Tiers: map[string]Tier{}, Policies: map[Ref]*Policy{}, Networks: map[Ref]*Networks{}}
+	for _, t := range StandardTiers() {
+		s.Tiers[t.Name] = t
 	}
+	return s
 }
+
+// StandardTiers are the tiers that are always there.
+func StandardTiers() []Tier { return []Tier{AdminTier, NetworkPolicyTier, BaselineTier} }
 
 // Add puts a policy in, in place of one of the same name.
 func (s *Set) Add(p *Policy) { s.Policies[p.Ref] = p }
@@ -46,9 +52,18 @@ func (s *Set) Sorted() []*Policy {
 	return policies
 }
 
-// Compare orders two policies of one tier by their order, then their reference.
+// Compare orders two policies of one tier by their order; those of one order by
+// the names that Calico knows them by, as Calico does, then by reference.
 func Compare(a, b *Policy) int {
-	return cmp.Or(cmp.Compare(a.Order, b.Order), compareRefs(a.Ref, b.Ref))
+	return cmp.Or(cmp.Compare(a.Order, b.Order), strings.Compare(a.calicoName(), b.calicoName()), compareRefs(a.Ref, b.Ref))
+}
+
+// calicoName is the name under which Calico sorts a NetworkPolicy among its own.
+func (p *Policy) calicoName() string {
+	if p.Dialect == Kubernetes {
+		return "knp.default." + p.Name
+	}
+	return p.Name
 }
 
 func compareRefs(a, b Ref) int {

@@ -40,6 +40,13 @@ func (p Protocol) String() string {
 // destination port.
 func (p Protocol) HasPorts() bool { return p == TCP || p == UDP || p == SCTP }
 
+// HasTypes tells whether the protocol's header starts with a type and a code.
+func (p Protocol) HasTypes() bool { return p == ICMP || p == ICMPv6 }
+
+// ICMPPort is what stands for an ICMP type and code where other protocols have a
+// port.
+func ICMPPort(kind, code uint8) uint16 { return uint16(kind)<<8 | uint16(code) }
+
 // MarshalText writes the protocol's name.
 func (p Protocol) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 

@@ -1,8 +1,6 @@
 package verdict
 
 import (
-	"slices"
-
 	"github.com/bulkhead-dev/bulkhead/policy"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
@@ -49,40 +47,83 @@ func (e *Evaluator) decide(c Connection, d traffic.Direction, trail *trail) find
 	if why := exempt(c, d); why != notExempt {
 		return finding{verdict: traffic.Allow, exemption: why}
 	}
+	q := e.question(c, d)
 	stages := e.stages(c.subject(d).NetworkPod(), d)
-	for i := range stages {
-		s := &stages[i]
-		p, rule, action := e.ask(s, c, d, trail)
-		switch action {
-		case policy.Allow:
-			return finding{verdict: traffic.Allow, stage: s, policy: p, rule: rule}
-		case policy.Deny:
-			return finding{verdict: traffic.Deny, stage: s, policy: p, rule: rule}
+	for len(stages) > 0 {
+		lanes := lanesOf(stages)
+		stages = stages[len(lanes):]
+		if f, decided := q.askAll(lanes, trail); decided {
+			return f
 		}
 	}
 	return finding{verdict: traffic.Allow}
 }
 
-// ask is what a tier does with a connection: Allow, Deny, or Pass to the next
-// tier. The policy is nil where no rule matched.
-func (e *Evaluator) ask(s *stage, c Connection, d traffic.Direction, trail *trail) (*policy.Policy, int, policy.Action) {
-	for _, p := range s.policies {
-		for i := range p.In(d).Rules {
-			rule := &p.In(d).Rules[i]
-			if !e.matches(rule, c, d) {
-				continue
-			}
-			trail.add(event{s, p, i})
-			if rule.Action != policy.Log {
-				return p, i, rule.Action
-			}
+// lanesOf are the stages of the first one's tier.
+func lanesOf(stages []stage) []stage {
+	n := 1
+	for n < len(stages) && stages[n].tier.Name == stages[0].tier.Name {
+		n++
+	}
+	return stages[:n]
+}
+
+// askAll is what the lanes of a tier say together: what one denies is denied, and
+// what one passes goes on, though another allows it.
+func (q *question) askAll(lanes []stage, trail *trail) (f finding, decided bool) {
+	decided = true
+	for i := range lanes {
+		p, rule, action := q.ask(&lanes[i], trail)
+		switch action {
+		case policy.Deny:
+			return finding{verdict: traffic.Deny, stage: &lanes[i], policy: p, rule: rule}, true
+		case policy.Pass:
+			decided = false
+		case policy.Allow:
+			f = finding{verdict: traffic.Allow, stage: &lanes[i], policy: p, rule: rule}
 		}
+	}
+	return f, decided
+}
+
+// ask is what one lane of a tier does with a connection: Allow, Deny, or Pass to
+// the next tier. The policy is nil where no rule matched.
+func (q *question) ask(s *stage, trail *trail) (*policy.Policy, int, policy.Action) {
+	isDeny := func(a policy.Action) bool { return a == policy.Deny }
+	var found event
+	if s.union {
+		found = q.first(s, trail, isDeny)
+	}
+	if found.policy == nil {
+		found = q.first(s, trail, func(a policy.Action) bool { return !s.union || !isDeny(a) })
+	}
+	if found.policy != nil {
+		return found.policy, found.rule, found.action(q.direction)
 	}
 	trail.add(event{s, nil, -1})
 	if s.isolates {
 		return nil, -1, s.tier.End
 	}
 	return nil, -1, policy.Pass
+}
+
+// first is the first rule that matches and does not just log, out of those with
+// some actions. Its policy is nil if there is none.
+func (q *question) first(s *stage, trail *trail, among func(policy.Action) bool) event {
+	for _, p := range s.policies {
+		for i := range p.In(q.direction).Rules {
+			rule := &p.In(q.direction).Rules[i]
+			if !among(rule.Action) || !q.matches(rule) {
+				continue
+			}
+			found := event{s, p, i}
+			trail.add(found)
+			if rule.Action != policy.Log {
+				return found
+			}
+		}
+	}
+	return event{}
 }
 
 // exempt is why a direction of a connection is not filtered.
@@ -97,42 +138,4 @@ func exempt(c Connection, d traffic.Direction) exemption {
 		return fromOwnNode
 	}
 	return notExempt
-}
-
-// matches tells whether a rule speaks of the connection: one of its peers and
-// one of its ports do.
-func (e *Evaluator) matches(rule *policy.Rule, c Connection, d traffic.Direction) bool {
-	return e.matchesPeer(rule, c.other(d)) && matchesPort(rule, c)
-}
-
-func (e *Evaluator) matchesPeer(rule *policy.Rule, other Endpoint) bool {
-	return rule.AnyPeer || slices.ContainsFunc(rule.Peers, func(p policy.Peer) bool { return e.picks(p, other) })
-}
-
-// picks tells whether a peer is the endpoint.
-func (e *Evaluator) picks(peer policy.Peer, other Endpoint) bool {
-	pod := other.NetworkPod()
-	if pod == nil {
-		return peer.Matches(other.Addr, nil, nil)
-	}
-	return peer.Matches(other.Addr, pod, e.snapshot.NamespaceLabels(pod.Namespace))
-}
-
-func matchesPort(rule *policy.Rule, c Connection) bool {
-	return rule.AnyPort || slices.ContainsFunc(rule.Ports, func(p policy.Port) bool { return fits(p, c) })
-}
-
-// fits tells whether a rule's port is the connection's. A name means what the
-// destination pod calls so in that protocol; nothing else has names for ports.
-func fits(port policy.Port, c Connection) bool {
-	switch {
-	case port.Protocol != traffic.AnyProtocol && port.Protocol != c.Protocol:
-		return false
-	case port.Name != "":
-		pod := c.To.NetworkPod()
-		return pod != nil && slices.Contains(pod.Resolve(port.Name, c.Protocol), c.Port)
-	case port.From == 0 && port.To == 0:
-		return true
-	}
-	return c.Protocol.HasPorts() && port.From <= c.Port && c.Port <= port.To
 }

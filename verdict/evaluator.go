@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -16,6 +17,8 @@ type Evaluator struct {
 	snapshot *cluster.Snapshot
 	tiers    []tier
 	subjects sync.Map // *cluster.Pod -> *subject
+	nodes    map[netip.Addr]*cluster.Node
+	networks []policy.Member
 }
 
 // tier is a tier's policies by the namespace that their subjects are in; the
@@ -31,17 +34,22 @@ type subject struct {
 }
 
 // stage is what a tier has for one pod and direction: at least one policy, in
-// the order of evaluation.
+// the order of evaluation. Where Cilium's policies meet others in a tier, it has
+// two stages, the lanes of which both must allow.
 type stage struct {
 	tier     policy.Tier
 	policies []*policy.Policy
 	isolates bool // one of the policies does
+	union    bool // any rule that denies comes before all others
 }
 
 // New prepares an evaluator. A policy of a tier that the set does not have is a
 // reader's mistake, and New panics rather than forget the policy.
 func New(snapshot *cluster.Snapshot, set *policy.Set) *Evaluator {
-	e := &Evaluator{snapshot: snapshot}
+	e := &Evaluator{snapshot: snapshot, nodes: nodesByAddr(snapshot)}
+	for _, n := range set.Networks {
+		e.networks = append(e.networks, policy.Member{Networks: n, Labels: &policy.Labels{Own: n.Labels, Namespace: e.namespace(n.Namespace)}})
+	}
 	index := map[string]tier{}
 	for _, t := range set.SortedTiers() {
 		entry := tier{Tier: t, byNamespace: map[string][]*policy.Policy{}}
@@ -94,20 +102,50 @@ func (e *Evaluator) stages(pod *cluster.Pod, d traffic.Direction) []stage {
 }
 
 func (e *Evaluator) prepare(pod *cluster.Pod, d traffic.Direction) []stage {
-	namespaceLabels := e.snapshot.NamespaceLabels(pod.Namespace)
+	labels := e.labels(pod)
 	var stages []stage
 	for _, t := range e.tiers {
-		s := stage{tier: t.Tier}
+		var policies []*policy.Policy
 		for _, p := range slices.Concat(t.byNamespace[pod.Namespace], t.byNamespace[""]) {
-			if p.In(d) != nil && p.Subject.Matches(pod, namespaceLabels) {
-				s.policies = append(s.policies, p)
-				s.isolates = s.isolates || p.In(d).Isolates
+			if p.In(d) != nil && p.Subject.Matches(pod, labels) {
+				policies = append(policies, p)
 			}
 		}
-		if len(s.policies) > 0 {
-			slices.SortFunc(s.policies, policy.Compare)
-			stages = append(stages, s)
-		}
+		slices.SortFunc(policies, policy.Compare)
+		stages = append(stages, split(t.Tier, policies, d)...)
 	}
 	return stages
+}
+
+// split makes the stages of a tier's policies. Cilium adds its policies up with
+// NetworkPolicies; others are asked in their order, NetworkPolicies among them.
+func split(t policy.Tier, policies []*policy.Policy, d traffic.Direction) []stage {
+	ordered, union := stage{tier: t}, stage{tier: t, union: true}
+	for _, p := range policies {
+		isolates := p.In(d).Isolates
+		if p.Dialect != policy.Cilium {
+			ordered.policies = append(ordered.policies, p)
+			ordered.isolates = ordered.isolates || isolates
+		}
+		if p.Dialect == policy.Cilium || p.Dialect == policy.Kubernetes {
+			union.policies = append(union.policies, p)
+			union.isolates = union.isolates || isolates
+		}
+	}
+	is := func(d policy.Dialect) func(*policy.Policy) bool {
+		return func(p *policy.Policy) bool { return p.Dialect == d }
+	}
+	var stages []stage
+	cilium := slices.ContainsFunc(policies, is(policy.Cilium))
+	if len(ordered.policies) > 0 && (!cilium || !all(ordered.policies, is(policy.Kubernetes))) {
+		stages = append(stages, ordered)
+	}
+	if cilium {
+		stages = append(stages, union)
+	}
+	return stages
+}
+
+func all(policies []*policy.Policy, is func(*policy.Policy) bool) bool {
+	return !slices.ContainsFunc(policies, func(p *policy.Policy) bool { return !is(p) })
 }

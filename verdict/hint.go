@@ -17,19 +17,20 @@ const mostHints = 3
 
 // hints are the rules of a tier that miss the connection by one condition, the
 // port, the labels or the namespace. Rules that miss it by more are no help.
-func (e *Evaluator) hints(s *stage, c Connection, d traffic.Direction) []string {
+func (e *Evaluator) hints(s *stage, q *question) []string {
 	var byPort, byPeer []string
+	d := q.direction
 	for _, p := range s.policies {
 		for i := range p.In(d).Rules {
 			ev := event{s, p, i}
-			if ev.action(d) != policy.Allow {
+			rule := &p.In(d).Rules[i]
+			if rule.Action != policy.Allow || !q.matchesSelf(rule) {
 				continue
 			}
-			rule := &p.In(d).Rules[i]
-			if e.matchesPeer(rule, c.other(d)) && len(rule.Ports) > 0 {
-				byPort = append(byPort, ev.portHint(rule, c, d))
-			} else if matchesPort(rule, c) {
-				byPeer = append(byPeer, e.peerHints(ev, rule, c.other(d), d)...)
+			if q.matchesPeer(rule) && len(rule.Ports) > 0 {
+				byPort = append(byPort, ev.portHint(rule, q.Connection, d))
+			} else if q.matchesPort(rule) {
+				byPeer = append(byPeer, e.peerHints(ev, rule, q.Connection.other(d), d)...)
 			}
 		}
 	}
@@ -52,15 +53,17 @@ func (e *Evaluator) peerHints(ev event, rule *policy.Rule, other Endpoint, d tra
 }
 
 // miss is the one condition that keeps a peer from picking the endpoint; empty
-// if it is more than one.
+// if it is more than one, or not easily said.
 func (e *Evaluator) miss(peer policy.Peer, other Endpoint) string {
 	switch {
+	case len(peer.And)+len(peer.Not) > 0:
+		return ""
 	case peer.CIDR != nil:
 		return blockMiss(*peer.CIDR, other)
 	case peer.Pods != nil && other.NetworkPod() != nil:
 		return e.podMiss(*peer.Pods, other)
 	case peer.Pods != nil && other.Pod != nil:
-		return hostNetworkMiss(*peer.Pods, other)
+		return e.hostNetworkMiss(*peer.Pods, other)
 	}
 	return ""
 }
@@ -80,27 +83,27 @@ func blockMiss(block policy.CIDR, other Endpoint) string {
 
 func (e *Evaluator) podMiss(s policy.PodSelector, other Endpoint) string {
 	pod := other.NetworkPod()
-	namespaceLabels := e.snapshot.NamespaceLabels(pod.Namespace)
-	inNamespace := policy.PodSelector{Namespace: s.Namespace, Namespaces: s.Namespaces}.Matches(pod, namespaceLabels)
-	hasLabels := policy.PodSelector{Pods: s.Pods}.Matches(pod, namespaceLabels)
+	have := e.labels(pod)
+	inNamespace := policy.PodSelector{Namespace: s.Namespace, Namespaces: s.Namespaces}.Matches(pod, have)
+	hasLabels := policy.PodSelector{Pods: s.Pods}.Matches(pod, have)
 	switch {
 	case inNamespace && !hasLabels:
 		return fmt.Sprintf("%s %s", other, labelMiss(s.Pods, pod.Labels))
 	case hasLabels && !inNamespace && s.Namespace != "":
 		return fmt.Sprintf("%s is in namespace %s", other, pod.Namespace)
 	case hasLabels && !inNamespace:
-		return fmt.Sprintf("namespace %s %s", pod.Namespace, labelMiss(s.Namespaces, namespaceLabels))
+		return fmt.Sprintf("namespace %s %s", pod.Namespace, labelMiss(s.Namespaces, have.Namespace.Labels))
 	}
 	return ""
 }
 
 // hostNetworkMiss is for a pod that the selector would pick were it not on its
 // node's network.
-func hostNetworkMiss(s policy.PodSelector, other Endpoint) string {
+func (e *Evaluator) hostNetworkMiss(s policy.PodSelector, other Endpoint) string {
 	if s.Namespace != "" && s.Namespace != other.Pod.Namespace {
 		return ""
 	}
-	if s.Pods != nil && !s.Pods.Matches(labels.Set(other.Pod.Labels)) {
+	if s.Pods != nil && !s.Pods.Matches(e.labels(other.Pod)) {
 		return ""
 	}
 	return fmt.Sprintf("%s is on its node's network, where no selector picks it", other)
@@ -109,9 +112,7 @@ func hostNetworkMiss(s policy.PodSelector, other Endpoint) string {
 // labelMiss says how labels differ from what a selector asks for: "has app=web"
 // or "has no label app".
 func labelMiss(s policy.Selector, have map[string]string) string {
-	asking, ok := s.(interface {
-		Requirements() (labels.Requirements, bool)
-	})
+	asking, ok := s.(labels.Selector) // of other languages the requirements are not all
 	if !ok {
 		return "has other labels"
 	}

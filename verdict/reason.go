@@ -12,6 +12,7 @@ import (
 // explain decides one direction and puts it in words.
 func (e *Evaluator) explain(c Connection, d traffic.Direction) Decision {
 	var way trail
+	q := e.question(c, d)
 	f := e.decide(c, d, &way)
 	decision := Decision{Verdict: f.verdict}
 	for _, ev := range way {
@@ -26,9 +27,9 @@ func (e *Evaluator) explain(c Connection, d traffic.Direction) Decision {
 	case f.stage == nil:
 		decision.Reason = e.undecided(c, d, way)
 	case f.policy != nil:
-		e.byRule(&decision, f, c, d)
+		q.byRule(&decision, f)
 	default:
-		e.byIsolation(&decision, f.stage, c, d)
+		e.byIsolation(&decision, f.stage, q)
 	}
 	return decision
 }
@@ -80,7 +81,8 @@ func (e *Evaluator) undecided(c Connection, d traffic.Direction, way trail) stri
 }
 
 // byRule is the reason where a rule decided.
-func (e *Evaluator) byRule(decision *Decision, f finding, c Connection, d traffic.Direction) {
+func (q *question) byRule(decision *Decision, f finding) {
+	d := q.direction
 	rule := &f.policy.In(d).Rules[f.rule]
 	decision.Tier, decision.Policy, decision.Rule = f.stage.tier.Name, f.policy.Ref, &f.rule
 	verb := "denied"
@@ -88,15 +90,16 @@ func (e *Evaluator) byRule(decision *Decision, f finding, c Connection, d traffi
 		verb = "allowed"
 	}
 	decided := event{f.stage, f.policy, f.rule}
-	decision.Reason = fmt.Sprintf("%s by %s: %s", verb, decided.ruleName(d), e.matched(rule, c, d))
+	decision.Reason = fmt.Sprintf("%s by %s: %s", verb, decided.ruleName(d), q.matched(rule))
 	if f.verdict == traffic.Allow {
-		e.byOthers(decision, decided, c, d)
+		q.byOthers(decision, decided)
 	}
 }
 
 // byOthers adds the other NetworkPolicies that allow the connection too: they
 // add up, so taking the first away would not close it.
-func (e *Evaluator) byOthers(decision *Decision, decided event, c Connection, d traffic.Direction) {
+func (q *question) byOthers(decision *Decision, decided event) {
+	d := q.direction
 	if decided.policy.Dialect != policy.Kubernetes {
 		return
 	}
@@ -107,7 +110,7 @@ func (e *Evaluator) byOthers(decision *Decision, decided event, c Connection, d 
 		}
 		for i := range p.In(d).Rules {
 			other := event{decided.stage, p, i}
-			if other != decided && other.action(d) == policy.Allow && e.matches(&p.In(d).Rules[i], c, d) {
+			if other != decided && other.action(d) == policy.Allow && q.matches(&p.In(d).Rules[i]) {
 				also = append(also, other.ruleName(d))
 				decision.involve(p)
 			}
@@ -119,7 +122,8 @@ func (e *Evaluator) byOthers(decision *Decision, decided event, c Connection, d 
 }
 
 // byIsolation is the reason where the end of a tier denied.
-func (e *Evaluator) byIsolation(decision *Decision, s *stage, c Connection, d traffic.Direction) {
+func (e *Evaluator) byIsolation(decision *Decision, s *stage, q *question) {
+	d := q.direction
 	var isolating []policy.Ref
 	for _, p := range s.policies {
 		if p.In(d).Isolates {
@@ -131,8 +135,8 @@ func (e *Evaluator) byIsolation(decision *Decision, s *stage, c Connection, d tr
 	if len(isolating) == 1 {
 		decision.Policy = isolating[0]
 	}
-	decision.Reason = fmt.Sprintf("isolated for %s by %s; no rule allows %s", d, join(isolating), c.towards(d))
-	decision.Hints = e.hints(s, c, d)
+	decision.Reason = fmt.Sprintf("isolated for %s by %s; no rule allows %s", d, join(isolating), q.towards(d))
+	decision.Hints = e.hints(s, q)
 }
 
 // towards names what a rule would have to speak of: the other end and the port.

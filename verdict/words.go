@@ -11,27 +11,65 @@ import (
 
 // matched says what of a rule the connection met: "pods app=web of namespace
 // shop on TCP 80".
-func (e *Evaluator) matched(rule *policy.Rule, c Connection, d traffic.Direction) string {
+func (q *question) matched(rule *policy.Rule) string {
 	peer := "everyone"
-	if i := slices.IndexFunc(rule.Peers, func(p policy.Peer) bool { return e.picks(p, c.other(d)) }); !rule.AnyPeer && i >= 0 {
+	if i := slices.IndexFunc(rule.Peers, func(p policy.Peer) bool { return p.Matches(q.other) }); !rule.AnyPeer && i >= 0 {
 		peer = peerWords(rule.Peers[i])
 	}
 	port := "every port"
-	if i := slices.IndexFunc(rule.Ports, func(p policy.Port) bool { return fits(p, c) }); !rule.AnyPort && i >= 0 {
-		port = portWords(rule.Ports[i], c)
+	if i := slices.IndexFunc(rule.Ports, func(p policy.Port) bool { return fits(p, q.Connection) }); !rule.AnyPort && i >= 0 {
+		port = portWords(rule.Ports[i], q.Connection)
 	}
 	return peer + " on " + port
 }
 
 // peerWords is a peer as one would say it.
 func peerWords(peer policy.Peer) string {
+	words := itselfWords(peer)
+	for _, p := range peer.And {
+		words += " that are " + peerWords(p)
+	}
+	for _, p := range peer.Not {
+		words += " but not " + peerWords(p)
+	}
+	return words
+}
+
+func itselfWords(peer policy.Peer) string {
 	switch {
 	case peer.Pods != nil:
 		return podsWords(*peer.Pods)
 	case peer.CIDR != nil:
 		return strings.Replace(peer.CIDR.String(), " except ", " but for ", 1)
+	case peer.Nodes != nil:
+		return nodesWords(*peer.Nodes)
+	case peer.Networks != nil:
+		return networksWords(*peer.Networks)
+	case len(peer.And)+len(peer.Not) > 0:
+		return "everyone"
 	}
 	return "nobody"
+}
+
+// nodesWords is "all nodes" or "nodes zone=a".
+func nodesWords(s policy.NodeSelector) string {
+	words := [...]string{policy.AnyNode: "all nodes", policy.OwnNode: "the pod's own node", policy.OtherNode: "other nodes"}[s.Which]
+	if text := selectorText(s.Nodes); text != "" {
+		return strings.TrimPrefix(words, "all ") + " " + text
+	}
+	return words
+}
+
+// networksWords is "network sets feed=bad" or "network set office".
+func networksWords(s policy.NetworkSelector) string {
+	words := "all network sets"
+	if text := selectorText(s.Networks); text != "" {
+		words = "network sets " + text
+	}
+	if s.Name != "" {
+		words = "network set " + s.Name
+	}
+	return words
 }
 
 // podsWords is "pods app=web of namespace shop".

@@ -14,7 +14,7 @@ import (
 func (g *generator) general(n int) *policy.Policy {
 	p := &policy.Policy{
 		Ref: policy.Ref{
-			Dialect:   one(g, policy.ClusterNetwork, policy.Calico, policy.Cilium),
+			Dialect:   one(g, policy.ClusterNetwork, policy.Calico),
 			Kind:      one(g, "Policy", "ClusterPolicy"),
 			Namespace: one(g, "", namespaceName(g.IntN(g.Namespaces))),
 			Name:      fmt.Sprintf("policy-%d", n),

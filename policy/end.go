@@ -1,0 +1,24 @@
+package policy
+
+import (
+	"net/netip"
+
+	"github.com/bulkhead-dev/bulkhead/cluster"
+)
+
+// End is one end of a connection, with all that peers ask of it.
+type End struct {
+	Addr   netip.Addr
+	Pod    *cluster.Pod  // that has the address on the pod network; nil: none
+	Labels *Labels       // of Pod
+	Node   *cluster.Node // that has the address; nil: none
+	Own    bool          // Node is the one on which the connection's subject runs
+	// Networks are the sets that the address lies in.
+	Networks []Member
+}
+
+// Member is a set of networks that an end is in.
+type Member struct {
+	*Networks
+	Labels *Labels
+}

@@ -1,0 +1,56 @@
+package verdict
+
+import (
+	"slices"
+
+	"github.com/bulkhead-dev/bulkhead/policy"
+	"github.com/bulkhead-dev/bulkhead/traffic"
+)
+
+// question is a connection as the policies of one direction see it.
+type question struct {
+	Connection
+	direction   traffic.Direction
+	self, other *policy.End
+}
+
+func (e *Evaluator) question(c Connection, d traffic.Direction) *question {
+	return &question{c, d, e.end(c, c.subject(d), d), e.end(c, c.other(d), d)}
+}
+
+// matches tells whether a rule speaks of the connection: the pod that it
+// protects, one of its peers and one of its ports fit.
+func (q *question) matches(rule *policy.Rule) bool {
+	return q.matchesSelf(rule) && q.matchesPeer(rule) && q.matchesPort(rule)
+}
+
+func (q *question) matchesSelf(rule *policy.Rule) bool {
+	return len(rule.Self) == 0 || slices.ContainsFunc(rule.Self, func(p policy.Peer) bool { return p.Matches(q.self) })
+}
+
+func (q *question) matchesPeer(rule *policy.Rule) bool {
+	return rule.AnyPeer || slices.ContainsFunc(rule.Peers, func(p policy.Peer) bool { return p.Matches(q.other) })
+}
+
+func (q *question) matchesPort(rule *policy.Rule) bool {
+	fits := func(p policy.Port) bool { return fits(p, q.Connection) }
+	return (rule.AnyPort || slices.ContainsFunc(rule.Ports, fits)) && !slices.ContainsFunc(rule.NotPorts, fits)
+}
+
+// fits tells whether a rule's port is the connection's. A name means what the
+// destination pod calls so in that protocol; nothing else has names for ports.
+func fits(port policy.Port, c Connection) bool {
+	inside := port.From <= c.Port && c.Port <= port.To
+	switch {
+	case port.Protocol != traffic.AnyProtocol && port.Protocol != c.Protocol:
+		return false
+	case port.Name != "":
+		pod := c.To.NetworkPod()
+		return pod != nil && slices.Contains(pod.Resolve(port.Name, c.Protocol), c.Port)
+	case port.Typed:
+		return c.Protocol.HasTypes() && inside
+	case port.From == 0 && port.To == 0:
+		return true
+	}
+	return c.Protocol.HasPorts() && inside
+}
