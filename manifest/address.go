@@ -59,7 +59,8 @@ func (b *builder) claimNodes() {
 	}
 }
 
-// nodeOwner and owner are what the address book calls a node and a pod.
+// nodeOwner and owner are what the address book calls a node, a pod and a
+// service.
 func (b *builder) nodeOwner(node *cluster.Node) string {
 	if o := b.nodeFrom[node.Name]; o != nil {
 		return "Node " + node.Name + o.at()
@@ -68,6 +69,8 @@ func (b *builder) nodeOwner(node *cluster.Node) string {
 }
 
 func (s *seat) owner() string { return "Pod " + s.pod.Name.String() + s.from.at() }
+
+func (o *object) owner() string { return o.String() + o.at() }
 
 func (o *object) at() string { return fmt.Sprintf(" (%s:%d)", o.Source.File, o.Source.Line) }
 
@@ -85,58 +88,6 @@ func (b *builder) claimAddr(o *object, path string, addr netip.Addr, owner strin
 		b.failAt(o, path, "address %s is that of %s as well: remove it from one of the two", addr, other)
 	}
 	b.ips.ranges[family(addr)].avoid(addr)
-}
-
-// keepAddresses gives back what pods and nodes had in the cluster to keep, where
-// it is still free.
-func (b *builder) keepAddresses() {
-	if b.opts.Keep == nil {
-		return
-	}
-	for _, node := range b.nodes {
-		if kept, ok := b.opts.Keep.Nodes[node.Name]; ok {
-			b.keepNode(node, kept)
-		}
-	}
-	for _, s := range b.seats {
-		kept, ok := b.opts.Keep.Pods[s.pod.Name]
-		if ok && kept.Node == s.pod.Node && len(s.pod.Addrs) == 0 && !s.pod.HostNetwork && !kept.HostNetwork {
-			s.pod.Addrs = b.keepFree(kept.Addrs, s.owner())
-		}
-	}
-}
-
-// keepNode completes what a node states to what it had, unless it had something
-// else.
-func (b *builder) keepNode(node, kept *cluster.Node) {
-	owner := b.nodeOwner(node)
-	if within(node.Addrs, kept.Addrs) {
-		node.Addrs = b.keepFree(kept.Addrs, owner)
-	}
-	if !within(node.PodCIDRs, kept.PodCIDRs) {
-		return
-	}
-	node.PodCIDRs = nil
-	for _, r := range kept.PodCIDRs {
-		if b.ips.ranges[family(r.Addr())].claim(r, owner) == "" {
-			node.PodCIDRs = append(node.PodCIDRs, r)
-		}
-	}
-}
-
-// within tells whether all that is in a is in b.
-func within[T comparable](a, b []T) bool {
-	return !slices.ContainsFunc(a, func(v T) bool { return !slices.Contains(b, v) })
-}
-
-func (b *builder) keepFree(addrs []netip.Addr, owner string) []netip.Addr {
-	var kept []netip.Addr
-	for _, addr := range addrs {
-		if _, ok := b.ips.claim(addr, owner); ok {
-			kept = append(kept, addr)
-		}
-	}
-	return kept
 }
 
 // chooseFamilies tells for which families addresses are made up.

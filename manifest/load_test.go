@@ -123,6 +123,38 @@ func TestKeep(t *testing.T) {
 	checkInvariants(t, after)
 }
 
+// What is new does not get what is kept, though it is read first and its name
+// points there.
+func TestKeepComesFirst(t *testing.T) {
+	service := "apiVersion: v1\nkind: Service\nmetadata: {name: %s}\nspec: {type: NodePort, ports: [{port: 80}]}\n"
+	text := func(names ...string) map[string]string {
+		var all []string
+		for _, name := range names {
+			all = append(all, pod(name), fmt.Sprintf(service, name))
+		}
+		return map[string]string{"a.yaml": documents(all...)}
+	}
+	a, z := cluster.Name{Namespace: "default", Name: "a"}, cluster.Name{Namespace: "default", Name: "z"}
+	alone := mustLoad(t, text("a"), Options{}, ".").Snapshot
+	keep := cluster.NewSnapshot()
+	keep.Nodes = alone.Nodes
+	pod, kept := *alone.Pods[a], *alone.Services[a]
+	pod.Name, kept.Name = z, z
+	keep.Pods[z], keep.Services[z] = &pod, &kept
+
+	both := mustLoad(t, text("a", "z"), Options{Keep: keep}, ".")
+	if got := both.Snapshot.Pods[z].Addrs; !slices.Equal(got, pod.Addrs) {
+		t.Errorf("pod z has %v, had %v", got, pod.Addrs)
+	}
+	if got := both.Snapshot.Services[z]; !reflect.DeepEqual(got, &kept) {
+		t.Errorf("service z is %+v, was %+v", got, kept)
+	}
+	if got := both.Snapshot.Services[a].Ports[0].NodePort; got == kept.Ports[0].NodePort || got == 0 {
+		t.Errorf("service a has node port %d", got)
+	}
+	checkInvariants(t, both)
+}
+
 // The input's word is more than what was before.
 func TestKeepGivesWay(t *testing.T) {
 	before := mustLoad(t, map[string]string{"a.yaml": documents(pod("a"), pod("b"))}, Options{Nodes: 2, Families: IPv4}, ".")

@@ -5,15 +5,15 @@ package manifest
 func (l *loader) owned() map[key]bool {
 	owned := map[key]bool{}
 	for _, o := range l.objects {
-		if owner, ok := o.owner(); ok {
+		if owner, ok := o.controller(); ok {
 			owned[owner] = true
 		}
 	}
 	return owned
 }
 
-// owner is the object's controller.
-func (o *object) owner() (key, bool) {
+// controller is the object's owner that made it.
+func (o *object) controller() (key, bool) {
 	references := o.body.GetOwnerReferences()
 	for _, r := range references {
 		if r.Controller != nil && *r.Controller || len(references) == 1 {
@@ -31,7 +31,7 @@ const maxOwners = 10
 func (l *loader) workloadOf(o *object) string {
 	top := ""
 	for range maxOwners {
-		owner, ok := o.owner()
+		owner, ok := o.controller()
 		if !ok {
 			break
 		}

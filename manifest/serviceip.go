@@ -25,10 +25,10 @@ func (b *builder) readServices() {
 // claimStated reserves the addresses and node ports that the input states.
 func (b *builder) claimStated(o *object, s *cluster.Service) {
 	for _, addr := range s.ClusterIPs {
-		b.claimAddr(o, "spec.clusterIP", addr, o.String()+o.at())
+		b.claimAddr(o, "spec.clusterIP", addr, o.owner())
 	}
 	for i, p := range s.Ports {
-		if other, ok := b.nodePorts.claim(p.Protocol, p.NodePort, o.String()+o.at()); !ok {
+		if other, ok := b.nodePorts.claim(p.Protocol, p.NodePort, o.owner()); !ok {
 			b.failAt(o, fmt.Sprintf("spec.ports[%d].nodePort", i), "%s %d is a node port of %s as well: remove one", p.Protocol, p.NodePort, other)
 		}
 	}
@@ -46,20 +46,20 @@ func (b *builder) completeServices() {
 	}
 }
 
+// wantsClusterIP tells whether a service has an address and the input does not
+// say which.
+func wantsClusterIP(spec *corev1.ServiceSpec, s *cluster.Service) bool {
+	return !s.Headless && spec.Type != corev1.ServiceTypeExternalName && len(s.ClusterIPs) == 0
+}
+
 // assignClusterIPs completes a service's addresses: one of the first family,
 // or of both if the service asks for that, as the API server does.
 func (b *builder) assignClusterIPs(o *object, spec *corev1.ServiceSpec, s *cluster.Service) {
-	if s.Headless || spec.Type == corev1.ServiceTypeExternalName || len(s.ClusterIPs) > 0 {
+	if !wantsClusterIP(spec, s) {
 		return
 	}
-	if b.opts.Keep != nil && b.opts.Keep.Services[s.Name] != nil {
-		s.ClusterIPs = b.keepFree(b.opts.Keep.Services[s.Name].ClusterIPs, o.String()+o.at())
-		if len(s.ClusterIPs) > 0 {
-			return
-		}
-	}
 	for _, f := range b.serviceFamilies(spec) {
-		addr, ok := b.ips.take(serviceRanges[f], lowestServiceHost, serviceHost(s.Name), o.String()+o.at())
+		addr, ok := b.ips.take(serviceRanges[f], lowestServiceHost, serviceHost(s.Name), o.owner())
 		if !ok {
 			b.failAt(o, "", "no service address is left in %s", serviceRanges[f])
 			return
@@ -129,14 +129,19 @@ const (
 	countNodePort = 2768
 )
 
-func (b *builder) assignNodePorts(o *object, spec *corev1.ServiceSpec, s *cluster.Service) {
-	wanted := spec.Type == corev1.ServiceTypeNodePort
-	if allocate := spec.AllocateLoadBalancerNodePorts; spec.Type == corev1.ServiceTypeLoadBalancer {
-		wanted = allocate == nil || *allocate
+// wantsNodePorts tells whether a service's ports are open on every node.
+func wantsNodePorts(spec *corev1.ServiceSpec) bool {
+	if spec.Type == corev1.ServiceTypeLoadBalancer {
+		allocate := spec.AllocateLoadBalancerNodePorts
+		return allocate == nil || *allocate
 	}
+	return spec.Type == corev1.ServiceTypeNodePort
+}
+
+func (b *builder) assignNodePorts(o *object, spec *corev1.ServiceSpec, s *cluster.Service) {
 	for i := range s.Ports {
 		p := &s.Ports[i]
-		if wanted && p.NodePort == 0 && !b.assignNodePort(o, s, p) {
+		if wantsNodePorts(spec) && p.NodePort == 0 && !b.assignNodePort(o, s, p) {
 			b.failAt(o, fmt.Sprintf("spec.ports[%d]", i), "no node port is left")
 			return
 		}
@@ -147,7 +152,7 @@ func (b *builder) assignNodePort(o *object, s *cluster.Service, p *cluster.Servi
 	start := hash(fmt.Sprintf("%s %s %d", s.Name, p.Protocol, p.Port)) % countNodePort
 	for i := range uint64(countNodePort) {
 		number := uint16(firstNodePort + (start+i)%countNodePort)
-		if _, ok := b.nodePorts.claim(p.Protocol, number, o.String()+o.at()); ok {
+		if _, ok := b.nodePorts.claim(p.Protocol, number, o.owner()); ok {
 			p.NodePort = number
 			return true
 		}
