@@ -32,6 +32,7 @@ type Spec struct {
 	Privileged      bool
 	NoNewPrivileges bool
 	SharePID        bool // do not make a PID namespace
+	Terminal        bool // standard input is a terminal, to be the process's own
 }
 
 // A Mount puts a file or folder of the view, or an empty memory folder if

@@ -42,7 +42,7 @@ func Start(view ns.View, spec *Spec, cmd *exec.Cmd) error {
 	defer failR.Close()
 	defer failW.Close()
 	cmd.ExtraFiles = []*os.File{specR, failW}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: spec.cloneFlags(), Setsid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: spec.cloneFlags(), Setsid: true, Setctty: spec.Terminal}
 	if err := view.Start(cmd); err != nil {
 		return fmt.Errorf("run container helper: %w", err)
 	}

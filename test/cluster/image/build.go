@@ -1,6 +1,8 @@
 package image
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -129,4 +131,16 @@ func HostMounts() (folders []string, links map[string]string) {
 		}
 	}
 	return folders, links
+}
+
+// Key is a short name for a set of recipes, the same for the same files.
+func Key(recipes []Recipe) string {
+	// Maps are encoded in the order of their keys, and paths in the cache of
+	// programs change with the programs.
+	content, err := json.Marshal(recipes)
+	if err != nil {
+		panic(err) // strings and maps of strings alone
+	}
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])[:12]
 }
