@@ -5,12 +5,16 @@
 // Load gives a whole Bundle or an error of type Errors, which lists everything
 // that is wrong, each with its file, line and field. NetworkPolicies are read
 // strictly: an unknown field is an error. Of all other objects only what network
-// policy needs is looked at, so that what a cluster prints loads as it is.
+// policy needs is looked at, so that what a cluster prints loads as it is. Files
+// must be smaller than MaxFileSize, 10 MB, unless Options say otherwise.
 //
-// Workloads become the pods that their controllers would make; what a manifest
-// leaves to the cluster (nodes, placement, addresses, node ports) is assigned by
-// name, so that equal input gives equal output and one object more moves few
-// others. What the input states is kept.
+// Workloads become the pods that their controllers would make, unless the input
+// has what they made already. One pod has its workload's name, several have
+// name-0, name-1 …, a StatefulSet's always so, a DaemonSet's name-NODE. Pods that
+// have ended, or that a real cluster has not placed, are not on the network and
+// left out. What a manifest leaves to the cluster (nodes, placement, addresses,
+// node ports) is assigned by name, so that equal input gives equal output and one
+// object more moves few others. What the input states is kept.
 //
 // A Bundle is never changed after Load and may be read by several goroutines.
 package manifest

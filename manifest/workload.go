@@ -63,8 +63,10 @@ func ended(job *batchv1.Job) bool {
 func (b *builder) expandJob(o *object, path string, spec *batchv1.JobSpec, idle bool) {
 	model := b.readTemplate(o, path+".template", &spec.Template)
 	parallel := b.count(o, path+".parallelism", spec.Parallelism)
-	if spec.Completions != nil {
-		parallel = min(parallel, b.count(o, path+".completions", spec.Completions))
+	if c := spec.Completions; c != nil && *c < 0 {
+		b.failAt(o, path+".completions", "Invalid value: %d: must be 0 or more", *c)
+	} else if c != nil {
+		parallel = min(parallel, int(*c))
 	}
 	if !idle && (spec.Suspend == nil || !*spec.Suspend) {
 		b.addReplicas(model, replicaNames(o.Name, parallel))
