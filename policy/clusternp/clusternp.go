@@ -32,9 +32,8 @@
 package clusternp
 
 import (
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/network-policy-api/apis/v1alpha1"
 	"sigs.k8s.io/network-policy-api/apis/v1alpha2"
@@ -145,13 +144,15 @@ func (r *reader) read(d draft) (*policy.Policy, field.ErrorList) {
 		Ref:  policy.Ref{Dialect: policy.ClusterNetwork, Kind: d.kind, Name: r.name},
 		Tier: d.tier, Order: float64(d.priority),
 	}
-	if chosen, ok := r.pods(d.subject, r.spec.Child("subject")); ok {
-		p.Subject = *chosen
+	path := r.spec.Child("subject")
+	if r.one(path, d.subject.given(), ingress.choice) {
+		chosen, ok := r.pods(d.subject, path)
+		p.Subject, r.lost = *chosen, r.lost || !ok
 	} else {
 		r.lost = true
 	}
-	p.Ingress = r.rules(d, d.ingress, "ingress", "from")
-	p.Egress = r.rules(d, d.egress, "egress", "to")
+	p.Ingress = r.rules(d, d.ingress, ingress)
+	p.Egress = r.rules(d, d.egress, egress)
 	p.Gaps = r.gaps
 	if r.lost {
 		return nil, r.errs

@@ -13,22 +13,19 @@ import (
 const mostNetworks = 25 // and domain names, of one peer
 
 // peers tells whether all peers of a rule are understood.
-func (r *reader) peers(to *policy.Rule, peers []peer, path *field.Path, most int) bool {
+func (r *reader) peers(to *policy.Rule, peers []peer, path *field.Path, most int, choice string) bool {
 	ok := true
 	if len(peers) == 0 {
 		ok = r.fail(field.Required(path, "list at least one peer; namespaces: {} is every pod"))
 	}
 	r.atMost(path, len(peers), most)
 	for i, p := range peers {
-		ok = r.peer(to, p, path.Index(i)) && ok
+		ok = r.one(path.Index(i), p.given(), choice) && r.peer(to, p, path.Index(i)) && ok
 	}
 	return ok
 }
 
 func (r *reader) peer(to *policy.Rule, p peer, path *field.Path) bool {
-	if !r.one(path, p.given(), "namespaces, pods, nodes, networks or domainNames") {
-		return false
-	}
 	switch {
 	case p.networks != nil:
 		return r.networks(to, p.networks, path.Child("networks"))
@@ -62,9 +59,6 @@ func (p peer) given() []string {
 
 // pods reads a subject, or a peer that is pods.
 func (r *reader) pods(p peer, path *field.Path) (*policy.PodSelector, bool) {
-	if !r.one(path, p.given(), "namespaces or pods") {
-		return nil, false
-	}
 	if p.pods == nil {
 		namespaces, errs := syntax.Selector(p.namespaces, path.Child("namespaces"))
 		r.fail(errs...)

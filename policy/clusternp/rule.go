@@ -14,27 +14,35 @@ import (
 
 const longestName = 100 // of a rule, in characters
 
+// side is how the API writes a direction.
+type side struct{ field, peers, choice string }
+
+var (
+	ingress = side{"ingress", "from", "namespaces or pods"}
+	egress  = side{"egress", "to", "namespaces, pods, nodes, networks or domainNames"}
+)
+
 // rules are nil for a direction without rules, of which the policy says nothing.
-func (r *reader) rules(d draft, drafts []rule, direction, peersField string) *policy.Rules {
-	path := r.spec.Child(direction)
+func (r *reader) rules(d draft, drafts []rule, s side) *policy.Rules {
+	path := r.spec.Child(s.field)
 	r.atMost(path, len(drafts), d.most)
 	if len(drafts) == 0 {
 		return nil
 	}
 	rules := &policy.Rules{}
 	for i, draft := range drafts {
-		rules.Rules = append(rules.Rules, r.rule(d, draft, path.Index(i), peersField))
+		rules.Rules = append(rules.Rules, r.rule(d, draft, path.Index(i), s))
 	}
 	return rules
 }
 
 // rule reads a rule; what is not understood of it fails closed.
-func (r *reader) rule(d draft, from rule, path *field.Path, peersField string) policy.Rule {
+func (r *reader) rule(d draft, from rule, path *field.Path, s side) policy.Rule {
 	if n := utf8.RuneCountInString(from.name); n > longestName {
 		r.fail(field.TooLong(path.Child("name"), from.name, longestName))
 	}
 	to := policy.Rule{Name: from.name, Action: r.action(d, from.action, path.Child("action"))}
-	peersOK := r.peers(&to, from.peers, path.Child(peersField), d.most)
+	peersOK := r.peers(&to, from.peers, path.Child(s.peers), d.most, s.choice)
 	portsOK := r.ports(&to, from.ports, path.Child(d.portsField), d.most) && r.namesFit(from, path)
 	switch {
 	case peersOK && portsOK:
