@@ -162,6 +162,11 @@ func (c *class) policies() []string {
 	return slices.Compact(names)
 }
 
+// audit: one claimant of an address that is to be enforced is enough.
+func (c *class) audit() bool {
+	return !slices.ContainsFunc(c.sides, func(s *side) bool { return !s.audit })
+}
+
 // assemble puts the class's policies into the order in which they are asked.
 func (c *Compiler) assemble(k *class) {
 	k.pipelines = nil

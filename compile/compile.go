@@ -38,6 +38,7 @@ import (
 // what was said; Commit does the work.
 type Compiler struct {
 	node    string
+	audit   bool // where a namespace does not choose
 	pending pending
 	out     *recorder
 
@@ -150,6 +151,11 @@ func (d *dirty) address(a *address) {
 		d.addrs = append(d.addrs, a)
 	}
 }
+
+// Audit lets through, and has the dataplane note, what policies deny pods whose
+// namespace does not choose by the label cluster.ModeLabel. It is for a compiler
+// that was told nothing yet.
+func (c *Compiler) Audit() { c.audit = true }
 
 // SetNamespace declares a namespace or changes it.
 func (c *Compiler) SetNamespace(n *cluster.Namespace) { c.pending.namespaces[n.Name] = n }

@@ -14,6 +14,7 @@ type namespace struct {
 	name     string
 	declared bool
 	labels   map[string]string
+	audit    bool   // what policies deny its pods is let through
 	pods     []*pod // in no order; each knows its place
 	// wide are the matchers anchored nowhere that do not mind the namespace, as
 	// of a generation of the index.
@@ -29,7 +30,7 @@ func undeclared(name string) map[string]string {
 func (c *Compiler) namespace(name string) *namespace {
 	ns, ok := c.namespaces[name]
 	if !ok {
-		ns = &namespace{name: name, labels: undeclared(name)}
+		ns = &namespace{name: name, labels: undeclared(name), audit: c.audit}
 		c.namespaces[name] = ns
 	}
 	return ns
@@ -45,10 +46,22 @@ func (c *Compiler) settleNamespaces() {
 			ns.labels = undeclared(name)
 		}
 		if !maps.Equal(before, ns.labels) {
+			ns.audit = c.auditOf(ns.labels)
 			c.relabelled(ns)
 		}
 		c.forget(ns)
 	}
+}
+
+// auditOf is a namespace's own choice, or else the cluster's.
+func (c *Compiler) auditOf(labels map[string]string) bool {
+	switch labels[cluster.ModeLabel] {
+	case cluster.ModeAudit:
+		return true
+	case cluster.ModeEnforce:
+		return false
+	}
+	return c.audit
 }
 
 // relabelled looks anew at all pods of a namespace.

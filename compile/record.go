@@ -98,14 +98,18 @@ func (c *Compiler) rewrite(r *record) {
 // ingress what the names of ports in them mean on this pod.
 type side struct {
 	key      string
+	audit    bool
 	policies []*record // by reference
 	resolved map[portName][]uint16
 }
 
 // newSide is nil for a pod that no policy selects in that direction.
 func newSide(p *pod, d traffic.Direction) *side {
-	s := &side{resolved: map[portName][]uint16{}}
+	s := &side{audit: p.namespace.audit, resolved: map[portName][]uint16{}}
 	var key strings.Builder
+	if s.audit {
+		key.WriteString("audit\n")
+	}
 	for _, r := range p.local.policies {
 		rules := r.In(d)
 		if rules == nil {

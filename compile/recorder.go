@@ -62,7 +62,7 @@ func (r *recorder) setClass(id plan.ClassID, h plan.Class) *classRecord {
 		r.plan.Classes[id] = class
 		record.rows.values = class.Rows
 	}
-	class.Direction, class.Policies, class.Default = h.Direction, h.Policies, h.Default
+	class.Direction, class.Policies, class.Default, class.Audit = h.Direction, h.Policies, h.Default, h.Audit
 	return record
 }
 
@@ -106,11 +106,11 @@ func oldRows(edits map[plan.Row]plan.Edit[traffic.Verdict]) map[plan.Row]traffic
 }
 
 func head(c *plan.Class) *plan.Class {
-	return &plan.Class{Direction: c.Direction, Policies: c.Policies, Default: c.Default}
+	return &plan.Class{Direction: c.Direction, Policies: c.Policies, Default: c.Default, Audit: c.Audit}
 }
 
 func sameHead(a, b *plan.Class) bool {
-	return a != nil && b != nil && a.Direction == b.Direction && a.Default == b.Default &&
+	return a != nil && b != nil && a.Direction == b.Direction && a.Default == b.Default && a.Audit == b.Audit &&
 		slices.Equal(a.Policies, b.Policies)
 }
 

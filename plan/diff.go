@@ -111,7 +111,7 @@ func apply[K comparable, V any](to map[K]V, edits map[K]Edit[V]) {
 
 // head is the class without its rows.
 func (c *Class) head() *Class {
-	return &Class{Direction: c.Direction, Policies: c.Policies, Default: c.Default}
+	return &Class{Direction: c.Direction, Policies: c.Policies, Default: c.Default, Audit: c.Audit}
 }
 
 func (c *Class) rows() map[Row]traffic.Verdict {
@@ -122,7 +122,7 @@ func (c *Class) rows() map[Row]traffic.Verdict {
 }
 
 func (c *Class) equal(o *Class) bool {
-	return c.Direction == o.Direction && c.Default == o.Default &&
+	return c.Direction == o.Direction && c.Default == o.Default && c.Audit == o.Audit &&
 		slices.Equal(c.Policies, o.Policies) && maps.Equal(c.Rows, o.Rows)
 }
 

@@ -1,8 +1,6 @@
 package plan
 
 import (
-	"maps"
-	"slices"
 	"testing"
 
 	"github.com/bulkhead-dev/bulkhead/traffic"
@@ -59,8 +57,7 @@ func TestTextOfADiffNamesWhatChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := clone(t, a)
-	delete(b.Addrs, slices.Collect(maps.Keys(a.Addrs))[0])
-	delete(b.Addrs, slices.Collect(maps.Keys(a.Addrs))[1])
+	clear(b.Addrs)
 	class := b.Classes[0xc1]
 	class.Policies = []string{"shop/backend", "shop/new"}
 	delete(class.Rows, Row{AnyPeer: true, Protocol: traffic.TCP, To: 65535})

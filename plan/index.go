@@ -24,6 +24,7 @@ type step struct{ from, to PeerID }
 
 type classIndex struct {
 	fallback  traffic.Verdict
+	audit     bool
 	protocols []traffic.Protocol // that rows name
 	rows      map[rowKey][]ports
 }
@@ -75,6 +76,9 @@ func (x *Index) allows(id ClassID, peer netip.Addr, packet Packet) bool {
 	class := x.class(id)
 	if class == nil {
 		return false
+	}
+	if class.audit {
+		return true
 	}
 	group := x.PeerOf(peer)
 	return class.lookup(group, x.plan.Wider[group], packet.Protocol, packet.Port) == traffic.Allow
@@ -130,7 +134,7 @@ func (x *Index) class(id ClassID) *classIndex {
 }
 
 func newClassIndex(c *Class) *classIndex {
-	x := &classIndex{fallback: c.Default, rows: map[rowKey][]ports{}}
+	x := &classIndex{fallback: c.Default, audit: c.Audit, rows: map[rowKey][]ports{}}
 	for row, verdict := range c.Rows {
 		key := rowKey{row.Peer, row.AnyPeer, row.Protocol}
 		x.rows[key] = append(x.rows[key], ports{row.From, row.To, verdict})

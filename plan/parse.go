@@ -155,8 +155,9 @@ func (r *reader) local(rest string) error {
 
 func (r *reader) class(rest string) error {
 	f := strings.Fields(rest)
-	if len(f) != 4 || f[2] != "default" {
-		return fmt.Errorf("want \"class CLASS egress|ingress default allow|deny\"")
+	audit := len(f) == 5 && f[4] == "audit"
+	if !audit && len(f) != 4 || f[2] != "default" {
+		return fmt.Errorf("want \"class CLASS egress|ingress default allow|deny [audit]\"")
 	}
 	id, err := parseClass(f[0])
 	if err != nil {
@@ -165,7 +166,7 @@ func (r *reader) class(rest string) error {
 	if id == 0 {
 		return fmt.Errorf("class %s stands for no policy and cannot have rows", id)
 	}
-	class := &Class{Rows: map[Row]traffic.Verdict{}}
+	class := &Class{Rows: map[Row]traffic.Verdict{}, Audit: audit}
 	switch f[1] {
 	case traffic.Ingress.String():
 		class.Direction = traffic.Ingress

@@ -106,6 +106,8 @@ type Class struct {
 	// overlap.
 	Rows    map[Row]traffic.Verdict
 	Default traffic.Verdict
+	// Audit: what the class denies is noted and let through.
+	Audit bool
 }
 
 // Row is what a row of a class matches.

@@ -80,7 +80,11 @@ func localLine(addr netip.Addr, l Local) string {
 }
 
 func classLine(id ClassID, c *Class) string {
-	return fmt.Sprintf("class %s %s default %s", id, c.Direction, c.Default)
+	line := fmt.Sprintf("class %s %s default %s", id, c.Direction, c.Default)
+	if c.Audit {
+		line += " audit"
+	}
+	return line
 }
 
 func policyLine(name string) string { return "  policy " + phrase(name) }

@@ -36,6 +36,9 @@ func (p *Plan) allows(id ClassID, peer netip.Addr, packet Packet) bool {
 	if !ok {
 		return id == 0
 	}
+	if class.Audit {
+		return true
+	}
 	group := p.PeerOf(peer)
 	return class.Lookup(group, p.Wider[group], packet.Protocol, packet.Port) == traffic.Allow
 }

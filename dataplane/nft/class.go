@@ -99,7 +99,7 @@ func classShape(class *plan.Class, counts map[classSet]int) shape {
 // elements of the given rows only.
 func (r *ruleset) addClass(id plan.ClassID, s shape, rows map[plan.Row]traffic.Verdict) error {
 	name := className(s.class.Direction, id)
-	note := comment("", s.class.Policies)
+	note := classComment(s.class)
 	r.counters[name] = note
 	for cs := range s.sets {
 		if cs.kind == kindAny {
@@ -139,7 +139,7 @@ func classRules(name, note string, s shape, port uint32) []text {
 			for _, v := range []traffic.Verdict{traffic.Deny, traffic.Allow} {
 				if s.sets[classSet{kind, v}] {
 					match := append(loadKey(kind, port), inSet(setName(name, kind, v)))
-					rules = append(rules, text{note, exprs(match, end(name, v))})
+					rules = append(rules, text{note, exprs(match, end(name, v, s.class.Audit))})
 				}
 			}
 		}
@@ -152,16 +152,20 @@ func classRules(name, note string, s shape, port uint32) []text {
 	ask(anyPeerKinds)
 	for _, v := range []traffic.Verdict{traffic.Deny, traffic.Allow} {
 		if s.sets[classSet{kindAny, v}] {
-			rules = append(rules, text{note, end(name, v)})
+			rules = append(rules, text{note, end(name, v, s.class.Audit)})
 		}
 	}
-	return append(rules, text{note, end(name, s.class.Default)})
+	return append(rules, text{note, end(name, s.class.Default, s.class.Audit)})
 }
 
-// end carries a verdict out. Allowed is for the chain that called to go on.
-func end(class string, v traffic.Verdict) []expr.Any {
-	if v == traffic.Allow {
+// end carries a verdict out. Allowed is for the chain that called to go on; so
+// is what a class that is only audited denies, after it was noted.
+func end(class string, v traffic.Verdict, audit bool) []expr.Any {
+	switch {
+	case v == traffic.Allow:
 		return giveBack()
+	case audit:
+		return exprs(count(class), note(class), giveBack())
 	}
 	return exprs(count(class), jumpTo(chainDeny))
 }

@@ -3,6 +3,8 @@ package nft
 import (
 	"fmt"
 	"strings"
+
+	"github.com/bulkhead-dev/bulkhead/plan"
 )
 
 // commentMax is the longest comment that nft prints: 128 bytes with the zero at
@@ -31,6 +33,24 @@ func comment(prefix string, parts []string) string {
 		return quotable(cutShort(prefix, part, len(parts)-1))
 	}
 	return quotable(text)
+}
+
+// auditPrefix marks the comments of classes that are only audited. No policy's
+// name has a colon.
+const auditPrefix = "audit: "
+
+// classComment lists a class's policies.
+func classComment(c *plan.Class) string {
+	if c.Audit {
+		return comment(auditPrefix, c.Policies)
+	}
+	return comment("", c.Policies)
+}
+
+// commentedClass undoes classComment.
+func commentedClass(text string) (policies []string, audit bool) {
+	text, audit = strings.CutPrefix(text, auditPrefix)
+	return commentParts("", text), audit
 }
 
 // cutShort is for a first part that is too long by itself.

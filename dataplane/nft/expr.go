@@ -179,6 +179,13 @@ func byteorder(register uint32) expr.Any {
 	return &expr.Byteorder{SourceRegister: register, DestRegister: register, Op: expr.ByteorderHton, Len: 4, Size: 4}
 }
 
+// note sends the head of a packet to whoever listens to LogGroup, with the name
+// of the class that denied it.
+func note(class string) []expr.Any {
+	const keys = 1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_PREFIX | 1<<unix.NFTA_LOG_SNAPLEN
+	return []expr.Any{&expr.Log{Key: keys, Group: LogGroup, Snaplen: logLen, Data: []byte(class)}}
+}
+
 func count(counter string) []expr.Any {
 	return []expr.Any{&expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: counter}}
 }

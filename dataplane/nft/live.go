@@ -47,7 +47,7 @@ func Shown(p *plan.Plan) *plan.Plan {
 	shown.Classes = map[plan.ClassID]*plan.Class{}
 	for id, class := range p.Classes {
 		c := *class
-		c.Policies = commentParts("", comment("", class.Policies))
+		c.Policies, _ = commentedClass(classComment(class))
 		shown.Classes[id] = &c
 	}
 	return &shown
@@ -176,10 +176,11 @@ func (r *ruleset) classes(p *plan.Plan) error {
 // class reads what is in a class's rules and not in its sets: the default at the
 // end, and in front of it the row for everything.
 func (c *chain) class(name string, direction traffic.Direction) (*plan.Class, error) {
-	class := &plan.Class{Direction: direction, Policies: commentParts("", c.comment), Rows: map[plan.Row]traffic.Verdict{}}
+	class := &plan.Class{Direction: direction, Rows: map[plan.Row]traffic.Verdict{}}
+	class.Policies, class.Audit = commentedClass(c.comment)
 	ends := map[string]traffic.Verdict{}
 	for _, v := range []traffic.Verdict{traffic.Allow, traffic.Deny} {
-		encoded, err := encodeExprs(end(name, v))
+		encoded, err := encodeExprs(end(name, v, class.Audit))
 		if err != nil {
 			return nil, err
 		}

@@ -19,6 +19,14 @@ const TableName = "bulkhead"
 // -100, so that a packet's addresses and ports are those of the real ends.
 const HookPriority = -90
 
+// LogGroup is the nflog group that packets go to which an audited class denies.
+// Their prefix is the class's name: see ParseClass.
+const LogGroup = 28647
+
+// logLen is how much of them: the longest IP header of either family that says
+// something of the ends, and the ports.
+const logLen = 128
+
 // Names of chains, maps and sets. Those that hold addresses exist twice, with 4
 // and 6 at the end.
 const (
@@ -120,6 +128,12 @@ func setName(class, kind string, verdict traffic.Verdict) string {
 func hostOrder(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }
 
 func bigEndian(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
+
+// ParseClass reads a class's name as chains, counters and log prefixes have it.
+func ParseClass(name string) (traffic.Direction, plan.ClassID, bool) {
+	direction, id, rest, ok := parseClassName(name)
+	return direction, id, ok && rest == ""
+}
 
 // parseClassName undoes className and says what follows it in the name of the
 // class's chains and sets.

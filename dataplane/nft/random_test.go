@@ -17,6 +17,7 @@ type chooser struct {
 	locals []netip.Addr // those of local pods
 	from4  netip.Addr   // where ranges begin
 	from6  netip.Addr
+	audits bool // some classes are audited only
 }
 
 var (
@@ -94,6 +95,7 @@ func (c *chooser) classIn(p *plan.Plan, direction traffic.Direction) plan.ClassI
 
 func (c *chooser) class(direction traffic.Direction) *plan.Class {
 	class := &plan.Class{Direction: direction, Default: c.verdict(), Rows: map[plan.Row]traffic.Verdict{}}
+	class.Audit = c.audits && c.IntN(4) == 0
 	for i := range c.IntN(4) {
 		class.Policies = append(class.Policies, fmt.Sprintf("x/policy-%d", i))
 	}

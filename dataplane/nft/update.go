@@ -101,8 +101,8 @@ func updateClass(from, to *ruleset, id plan.ClassID, e plan.ClassEdit) error {
 			return err
 		}
 	}
-	if e.Old != nil && e.New != nil && (e.Old.Direction != e.New.Direction || !slices.Equal(e.Old.Policies, e.New.Policies)) {
-		return fmt.Errorf("class %s: became a class of other policies", id)
+	if e.Old != nil && e.New != nil && (e.Old.Direction != e.New.Direction || e.Old.Audit != e.New.Audit || !slices.Equal(e.Old.Policies, e.New.Policies)) {
+		return fmt.Errorf("class %s: became another class", id)
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 func newChooser(t *testing.T) *chooser {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	c := &chooser{Rand: rand.New(rand.NewPCG(seed, 0)), from4: netip.MustParseAddr("10.0.0.0"), from6: netip.MustParseAddr("fd00::")}
+	c := &chooser{Rand: rand.New(rand.NewPCG(seed, 0)), audits: true, from4: netip.MustParseAddr("10.0.0.0"), from6: netip.MustParseAddr("fd00::")}
 	for _, s := range []string{"10.0.0.1", "10.0.0.7", "fd00::1"} {
 		c.locals = append(c.locals, netip.MustParseAddr(s))
 	}
@@ -80,6 +80,6 @@ func keepClasses(from, to *plan.Plan) {
 			}
 			continue
 		}
-		next.Policies = class.Policies
+		next.Policies, next.Audit = class.Policies, class.Audit
 	}
 }
