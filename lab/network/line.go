@@ -29,8 +29,8 @@ var (
 // hostDevice is the device's name at a line's host end.
 const hostDevice = "eth0"
 
-// carrierTimeout is far more than the second that the kernel takes at most.
-const carrierTimeout = 20 * time.Second
+// kernelTimeout is far more than the second that the kernel takes at most.
+const kernelTimeout = 20 * time.Second
 
 // hops is the next hop of each family.
 type hops struct{ v4, v6 netip.Addr }
@@ -74,17 +74,25 @@ func (n *Network) draw(r *host, device, alias string, h *host) (down, up line, e
 // awaitCarrier waits until the kernel has noticed that both ends of a device are
 // up. Until then it drops what is sent there (linkwatch, noop qdisc).
 func awaitCarrier(h *netlink.Handle, index int) error {
-	deadline := time.Now().Add(carrierTimeout)
-	for {
+	return await(func() (bool, error) {
 		link, err := h.LinkByIndex(index)
 		if err != nil {
-			return fmt.Errorf("find device %d: %w", index, err)
+			return false, fmt.Errorf("find device %d: %w", index, err)
 		}
-		if link.Attrs().OperState == netlink.OperUp {
-			return nil
+		return link.Attrs().OperState == netlink.OperUp, nil
+	}, "device %d has no carrier", index)
+}
+
+// await waits for what the kernel does in its own time. The rest is what to say
+// if it does not.
+func await(done func() (bool, error), format string, args ...any) error {
+	deadline := time.Now().Add(kernelTimeout)
+	for {
+		if ok, err := done(); ok || err != nil {
+			return err
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("start device %s: it has no carrier after %s", link.Attrs().Name, carrierTimeout)
+			return fmt.Errorf(format+" after %s", append(args, kernelTimeout)...)
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -162,7 +170,26 @@ func assign(h *netlink.Handle, index int, addrs ...netip.Prefix) error {
 			return fmt.Errorf("add address %s: %w", a, err)
 		}
 	}
+	for _, a := range addrs {
+		if err := awaitLocal(h, a.Addr()); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// awaitLocal waits until the kernel takes packets to an address for its own. The
+// route that says so comes at once for IPv4, and from a work queue for IPv6, also
+// without duplicate address detection (addrconf_dad_work). Before it, packets are
+// taken for somebody else's and dropped.
+func awaitLocal(h *netlink.Handle, addr netip.Addr) error {
+	return await(func() (bool, error) {
+		routes, err := h.RouteGet(addr.AsSlice())
+		if err != nil {
+			return false, fmt.Errorf("find route to %s: %w", addr, err)
+		}
+		return len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL, nil
+	}, "address %s is not in use", addr)
 }
 
 // hosts are the addresses as prefixes of one address each.
