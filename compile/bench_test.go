@@ -74,7 +74,7 @@ func heap() float64 {
 }
 
 func (x *bench) compiled() *Compiler {
-	c := New(node)
+	c := New(thisNode)
 	c.SetAll(x.world.Snapshot, x.world.Set)
 	c.Commit()
 	return c
@@ -115,25 +115,30 @@ var changes = []struct {
 		p.Name.Name, p.Addrs = "new", []netip.Addr{netip.MustParseAddr("10.200.0.1")}
 		return comes(&p)
 	}},
-	{"remote-pod-relabelled", func(w *gen.World) swing { return relabelled(podOn(w, "node-1"), "app", "app-3") }},
-	{"remote-pod-new-group", func(w *gen.World) swing { return relabelled(podOn(w, "node-1"), "role", "unheard-of") }},
-	{"local-pod-comes-and-goes", func(w *gen.World) swing {
-		p := *podOn(w, node)
-		p.Name.Name, p.Addrs = "new", []netip.Addr{netip.MustParseAddr("10.0.0.251")}
-		return comes(&p)
+	{"remote-pod-relabelled", func(w *gen.World) swing {
+		old := podIn(w, guarded)
+		other := map[string]string{"app-1": "app-2"}[old.Labels["app"]]
+		return relabelled(old, "app", max(other, "app-1"))
 	}},
-	{"local-pod-in-new-namespace", func(w *gen.World) swing {
-		p := *podOn(w, "node-2")
-		p.Name.Name, p.Node, p.Addrs = "new", node, []netip.Addr{netip.MustParseAddr("10.0.0.251")}
+	{"remote-pod-new-group", func(w *gen.World) swing {
+		old := podIn(w, guarded)
+		p := *old
+		p.Labels = map[string]string{"role": "backend"}
+		return swing{func(c *Compiler) { c.SetPod(&p) }, func(c *Compiler) { c.SetPod(old) }}
+	}},
+	{"local-pod-comes-and-goes", func(w *gen.World) swing {
+		p := *podOn(w, thisNode)
+		p.Name.Name, p.Addrs = "new", []netip.Addr{netip.MustParseAddr("10.0.0.251")}
 		return comes(&p)
 	}},
 	{"policy-port-changed", func(w *gen.World) swing {
 		return edited(w, func(p *policy.Policy) { p.Ingress = rulesFor(8081, p.Ingress.Rules[0].Peers[0]) })
 	}},
 	{"policy-new-selector", func(w *gen.World) swing {
-		return edited(w, func(p *policy.Policy) {
-			p.Ingress = rulesFor(8080, policy.Peer{Pods: &policy.PodSelector{Pods: selecting("version", "v2")}})
-		})
+		return edited(w, func(p *policy.Policy) { p.Ingress = rulesFor(8080, picking("app.kubernetes.io/part-of", "ns-5")) })
+	}},
+	{"policy-new-selector-third-of-cluster", func(w *gen.World) swing {
+		return edited(w, func(p *policy.Policy) { p.Ingress = rulesFor(8080, picking("version", "v2")) })
 	}},
 	{"policy-new-block", func(w *gen.World) swing {
 		return edited(w, func(p *policy.Policy) {
@@ -141,7 +146,7 @@ var changes = []struct {
 		})
 	}},
 	{"namespace-relabelled", func(w *gen.World) swing {
-		old := w.Snapshot.Namespaces[podOn(w, node).Namespace]
+		old := w.Snapshot.Namespaces[podOn(w, thisNode).Namespace]
 		ns := &cluster.Namespace{Name: old.Name, Labels: maps.Clone(old.Labels)}
 		ns.Labels["env"], ns.Labels["team"] = "test", "team-31"
 		return swing{func(c *Compiler) { c.SetNamespace(ns) }, func(c *Compiler) { c.SetNamespace(old) }}
@@ -187,6 +192,20 @@ func podOn(w *gen.World, node string) *cluster.Pod {
 	return found
 }
 
+// guarded is a namespace that the node runs a pod of and policies are in.
+const guarded = "ns-0"
+
+// podIn is the first pod of a namespace that runs elsewhere, by name.
+func podIn(w *gen.World, namespace string) *cluster.Pod {
+	var found *cluster.Pod
+	for _, p := range w.Snapshot.Pods {
+		if p.Namespace == namespace && p.Node != thisNode && (found == nil || p.Name.String() < found.Name.String()) {
+			found = p
+		}
+	}
+	return found
+}
+
 func comes(p *cluster.Pod) swing {
 	return swing{func(c *Compiler) { c.SetPod(p) }, func(c *Compiler) { c.DeletePod(p.Name) }}
 }
@@ -201,7 +220,7 @@ func relabelled(old *cluster.Pod, key, value string) swing {
 // edited changes the first policy that allows pods of its own namespace in; it
 // selects all pods of a namespace that the node runs pods of.
 func edited(w *gen.World, edit func(*policy.Policy)) swing {
-	old := w.Set.Policies[policy.Ref{Dialect: policy.Kubernetes, Kind: "NetworkPolicy", Namespace: "ns-0", Name: "policy-1"}]
+	old := w.Set.Policies[policy.Ref{Dialect: policy.Kubernetes, Kind: "NetworkPolicy", Namespace: guarded, Name: "policy-1"}]
 	p := *old
 	edit(&p)
 	return swing{func(c *Compiler) { c.SetPolicy(&p) }, func(c *Compiler) { c.SetPolicy(old) }}
@@ -213,6 +232,6 @@ func rulesFor(port uint16, peer policy.Peer) *policy.Rules {
 	}}}
 }
 
-func selecting(key, value string) policy.Selector {
-	return labels.SelectorFromValidatedSet(labels.Set{key: value})
+func picking(key, value string) policy.Peer {
+	return policy.Peer{Pods: &policy.PodSelector{Pods: labels.SelectorFromValidatedSet(labels.Set{key: value})}}
 }

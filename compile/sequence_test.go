@@ -12,7 +12,8 @@ import (
 	"github.com/bulkhead-dev/bulkhead/policy"
 )
 
-const node = "node-0"
+// thisNode is the node that plans are made for.
+const thisNode = "node-0"
 
 // crowd makes a compiler's numbers so short that they collide all the time.
 func crowd(c *Compiler) *Compiler {
@@ -29,7 +30,7 @@ func whole(c *Compiler) *Compiler { return c }
 
 // full is the plan of a world that a new compiler makes.
 func full(w *gen.World, kind func(*Compiler) *Compiler) *plan.Plan {
-	c := kind(New(node))
+	c := kind(New(thisNode))
 	c.SetAll(w.Snapshot, w.Set)
 	c.Commit()
 	return c.Plan()
@@ -44,7 +45,7 @@ func mustClone(t *testing.T, p *plan.Plan) *plan.Plan {
 	return c
 }
 
-// must have the text of a world's plan.
+// check compares the plan with that of a new compiler.
 func check(t *testing.T, c *Compiler, w *gen.World, kind func(*Compiler) *Compiler) {
 	t.Helper()
 	if d := plan.Compare(full(w, kind), c.Plan()); !d.Empty() {
@@ -76,8 +77,8 @@ func sequences(t *testing.T, n int, test func(t *testing.T, kind func(*Compiler)
 }
 
 func TestEveryCommitGivesThePlanOfTheWholeAndItsDiff(t *testing.T) {
-	sequences(t, 20, func(t *testing.T, kind func(*Compiler) *Compiler, _ *rand.Rand, w *gen.World, changes []gen.Change) {
-		c := kind(New(node))
+	sequences(t, 12, func(t *testing.T, kind func(*Compiler) *Compiler, _ *rand.Rand, w *gen.World, changes []gen.Change) {
+		c := kind(New(thisNode))
 		c.SetAll(w.Snapshot, w.Set)
 		c.Commit()
 		for _, change := range changes {
@@ -101,7 +102,7 @@ func TestEveryCommitGivesThePlanOfTheWholeAndItsDiff(t *testing.T) {
 }
 
 func TestOrderAndHistoryDoNotMatter(t *testing.T) {
-	sequences(t, 40, func(t *testing.T, kind func(*Compiler) *Compiler, r *rand.Rand, w *gen.World, changes []gen.Change) {
+	sequences(t, 15, func(t *testing.T, kind func(*Compiler) *Compiler, r *rand.Rand, w *gen.World, changes []gen.Change) {
 		after := w.Clone()
 		for _, change := range changes {
 			change(after)
@@ -117,7 +118,7 @@ func TestOrderAndHistoryDoNotMatter(t *testing.T) {
 			"as it happened": changes, "needed": needed, "backwards": backwards, "shuffled": shuffled, "twice": twice, "there and back and there": detour,
 		} {
 			for _, pace := range []int{1, 7, len(list) + 1} {
-				c := kind(New(node))
+				c := kind(New(thisNode))
 				c.SetAll(w.Snapshot, w.Set)
 				c.Commit()
 				for i, change := range list {
@@ -138,10 +139,10 @@ func TestOrderAndHistoryDoNotMatter(t *testing.T) {
 func TestARestartInTheMiddleDoesNotMatter(t *testing.T) {
 	sequences(t, 40, func(t *testing.T, kind func(*Compiler) *Compiler, r *rand.Rand, w *gen.World, changes []gen.Change) {
 		at := r.IntN(len(changes))
-		c := kind(New(node))
+		c := kind(New(thisNode))
 		for i, change := range changes {
 			if i == at {
-				c = kind(New(node))
+				c = kind(New(thisNode))
 				c.SetAll(w.Snapshot, w.Set)
 			}
 			change(w)
@@ -154,7 +155,7 @@ func TestARestartInTheMiddleDoesNotMatter(t *testing.T) {
 
 func TestWhatIsGoneLeavesNothingBehind(t *testing.T) {
 	sequences(t, 10, func(t *testing.T, kind func(*Compiler) *Compiler, _ *rand.Rand, w *gen.World, changes []gen.Change) {
-		c := kind(New(node))
+		c := kind(New(thisNode))
 		c.SetAll(w.Snapshot, w.Set)
 		c.Commit()
 		for _, change := range changes {
