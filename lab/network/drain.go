@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"runtime"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-dev/bulkhead/lab/space"
 )
 
 // drainAddr is the fabric's only address, and only the outside host knows it.
@@ -54,21 +55,19 @@ func (n *Network) Drain(ctx context.Context) error {
 	return nil
 }
 
-// drainCPU makes the trips on one CPU. Its thread ends with it, so that no other
-// goroutine is tied to the CPU.
-func (n *Network) drainCPU(ctx context.Context, cpu int) error {
-	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
+// drainCPU makes the trips on one CPU, with a thread that ends with them, so that
+// no other goroutine is tied to the CPU.
+func (n *Network) drainCPU(ctx context.Context, cpu int) (err error) {
+	space.OnOwnThread(func() {
 		var only unix.CPUSet
 		only.Set(cpu)
-		if err := unix.SchedSetaffinity(0, &only); err != nil {
-			result <- fmt.Errorf("stay on CPU %d: %w", cpu, err)
+		if err = unix.SchedSetaffinity(0, &only); err != nil {
+			err = fmt.Errorf("stay on CPU %d: %w", cpu, err)
 			return
 		}
-		result <- n.trips(ctx)
-	}()
-	return <-result
+		err = n.trips(ctx)
+	})
+	return err
 }
 
 func (n *Network) trips(ctx context.Context) error {

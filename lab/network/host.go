@@ -76,7 +76,7 @@ func (n *Network) settings(r role) []space.Sysctl {
 		// A closed UDP port answers with an ICMP error. The prober takes it for
 		// an answer, so none may be held back.
 		{Path: "ipv4/icmp_ratemask", Value: "0"},
-		{Path: "ipv4/ping_group_range", Value: "0 2147483647"},
+		{Path: "ipv4/ping_group_range", Value: "0 0"},
 	}
 	if !n.ipv6 {
 		return settings

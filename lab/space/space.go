@@ -125,3 +125,21 @@ func onThread(f func() error) error {
 	}()
 	return <-done
 }
+
+// OnOwnThread runs a function on a thread that ends with it, so that whatever
+// the function does to its thread stays there. It is never the process's first
+// thread: that cannot end, and the process is known by its namespaces.
+func OnOwnThread(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			OnOwnThread(f) // cannot be here again: this thread is taken
+			runtime.UnlockOSThread()
+			return
+		}
+		f()
+	}()
+	<-done
+}

@@ -114,3 +114,23 @@ func TestNetlinkIsInside(t *testing.T) {
 		t.Error("loopback is up: this is not a new namespace")
 	}
 }
+
+func TestOwnThreadEnds(t *testing.T) {
+	before := inode(t)
+	for range 100 {
+		OnOwnThread(func() {
+			if unix.Gettid() == unix.Getpid() {
+				t.Error("it is the first thread")
+			}
+			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+				t.Error(err)
+			}
+		})
+		if after := inode(t); after != before {
+			t.Fatalf("the thread lives on in %s", after)
+		}
+	}
+	if leader, err := os.Readlink("/proc/self/ns/net"); leader != before {
+		t.Errorf("the process is in %s, was in %s, %v", leader, before, err)
+	}
+}
