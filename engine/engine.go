@@ -44,6 +44,9 @@ type Options struct {
 	Dataplane dataplane.Dataplane
 	// Connections may be nil: live connections stay as they are.
 	Connections Connections
+	// Audit lets through, and notes, what policies deny, but for namespaces
+	// that choose otherwise.
+	Audit bool
 	Log         *slog.Logger  // nil: none
 	RetryAfter  time.Duration // after a failure; zero: a second
 }
