@@ -24,6 +24,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/bulkhead-dev/bulkhead/dataplane/namespace"
 	"github.com/bulkhead-dev/bulkhead/plan"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
@@ -42,40 +43,53 @@ type Conn struct {
 
 // Table is the conntrack table of a network namespace.
 type Table struct {
-	netns netns.NsHandle // our own
+	netns *namespace.Handle
 	conn  *netlink.Conn
 	links *rtnetlink.Handle
+	size  *size
 }
 
 // Open opens the table of the network namespace with that descriptor, which may
 // be closed afterwards; zero is the process's own namespace.
 func Open(fd int) (*Table, error) {
-	ns, err := ownHandle(fd)
+	ns, err := namespace.Open(fd)
 	if err != nil {
-		return nil, fmt.Errorf("open network namespace: %w", err)
+		return nil, err
 	}
 	t := &Table{netns: ns}
-	if t.conn, err = dial(int(ns)); err != nil {
-		return nil, errors.Join(err, ns.Close())
-	}
-	if t.links, err = rtnetlink.NewHandleAt(ns, unix.NETLINK_ROUTE); err != nil {
-		return nil, errors.Join(fmt.Errorf("open route socket: %w", err), t.conn.Close(), ns.Close())
+	if err := t.open(); err != nil {
+		return nil, errors.Join(err, t.Close())
 	}
 	return t, nil
 }
 
-func ownHandle(fd int) (netns.NsHandle, error) {
-	if fd == 0 {
-		return netns.Get()
+func (t *Table) open() error {
+	var err error
+	if t.size, err = openSize(t.netns); err != nil {
+		return err
 	}
-	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	return netns.NsHandle(own), err
+	if t.conn, err = dial(t.netns.FD()); err != nil {
+		return err
+	}
+	if t.links, err = rtnetlink.NewHandleAt(netns.NsHandle(t.netns.FD()), unix.NETLINK_ROUTE); err != nil {
+		return fmt.Errorf("open route socket: %w", err)
+	}
+	return nil
 }
 
 // Close lets go of the kernel's handles.
 func (t *Table) Close() error {
-	t.links.Close()
-	return errors.Join(t.conn.Close(), t.netns.Close())
+	var err error
+	if t.links != nil {
+		t.links.Close()
+	}
+	if t.conn != nil {
+		err = t.conn.Close()
+	}
+	if t.size != nil {
+		err = errors.Join(err, t.size.close())
+	}
+	return errors.Join(err, t.netns.Close())
 }
 
 // Count is how many connections a Revoke looked at and how many it cut.
@@ -86,39 +100,18 @@ type Count struct {
 // Revoke cuts the connections in a scope that the plan denies; x is an index of
 // p, and the tables must have p already.
 //
-// It looks twice. A packet that was judged by the tables before may still be on
-// its way, and its entry come into the table, or get its label, after the first
-// look. The kernel handles a forwarded packet from our hook until its entry is
-// in the table within one RCU read-side section, so after a grace period no such
-// packet is left, and the second look finds all. Packets that somebody holds in
-// user space meanwhile (nfqueue) are the exception.
+// It is to be called again after Settle. A packet that was judged by the tables
+// before may still be on its way, and its entry come into the table, or get its
+// label, after the first look.
 func (t *Table) Revoke(ctx context.Context, p *plan.Plan, x *plan.Index, scope plan.Scope) (Count, error) {
-	var total Count
 	if scope.Empty() {
-		return total, nil
+		return Count{}, nil
 	}
-	for look := range 2 {
-		if look > 0 {
-			if err := awaitGracePeriod(ctx); err != nil {
-				return total, err
-			}
-		}
-		n, err := t.revoke(ctx, p, x, scope)
-		total.Seen += n.Seen
-		total.Cut += n.Cut
-		if err != nil {
-			return total, err
-		}
-	}
-	return total, nil
-}
-
-func (t *Table) revoke(ctx context.Context, p *plan.Plan, x *plan.Index, scope plan.Scope) (Count, error) {
 	own, err := t.nodeAddrs()
 	if err != nil {
 		return Count{}, err
 	}
-	conns, err := t.list(ctx, concerned(p, scope))
+	conns, err := t.concerned(ctx, p, scope)
 	if err != nil {
 		return Count{}, err
 	}
@@ -148,38 +141,4 @@ func (t *Table) nodeAddrs() (map[netip.Addr]bool, error) {
 		}
 	}
 	return own, nil
-}
-
-// fewAddrs is up to how many addresses the kernel is asked for each by itself.
-// Each question walks the whole table, but copies out only what it is about.
-const fewAddrs = 4
-
-// concerned are the addresses that a scope is about, nil if they are many or
-// not known one by one.
-func concerned(p *plan.Plan, scope plan.Scope) []netip.Addr {
-	if scope.All || len(scope.Ranges) > 0 {
-		return nil
-	}
-	set := map[netip.Addr]struct{}{}
-	for addr := range scope.Local {
-		set[addr] = struct{}{}
-	}
-	for addr := range scope.Peers {
-		set[addr] = struct{}{}
-	}
-	for addr, local := range p.Local {
-		_, egress := scope.Classes[local.Egress]
-		_, ingress := scope.Classes[local.Ingress]
-		if egress || ingress {
-			set[addr] = struct{}{}
-		}
-	}
-	if len(set) > fewAddrs {
-		return nil
-	}
-	addrs := make([]netip.Addr, 0, len(set))
-	for addr := range set {
-		addrs = append(addrs, addr)
-	}
-	return addrs
 }

@@ -18,9 +18,12 @@ const membarrierGlobal = 1
 // takes on a busy machine, but not a proof.
 const insteadOfBarrier = 50 * time.Millisecond
 
-// awaitGracePeriod returns when every packet that the kernel was working on has
-// left it or lies in a queue behind the conntrack table.
-func awaitGracePeriod(ctx context.Context) error {
+// Settle returns when every packet that the kernel was working on has its entry in
+// the conntrack table or was dropped. The kernel handles a forwarded packet from
+// our hook until then within one RCU read-side section, so it is enough to wait
+// for a grace period. Packets that somebody holds in user space meanwhile
+// (nfqueue) are the exception.
+func Settle(ctx context.Context) error {
 	_, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, membarrierGlobal, 0, 0)
 	switch {
 	case errno == 0:

@@ -17,9 +17,8 @@ import (
 
 // From the kernel's nfnetlink_conntrack.h.
 const (
-	msgNew      = 0
-	msgGet      = 1
-	msgGetStats = 5
+	msgNew = 0
+	msgGet = 1
 
 	ctaTupleOrig  = 1
 	ctaTupleReply = 2
@@ -42,15 +41,17 @@ const (
 	filterIPSource      = 1 << 0
 )
 
-// A dump of 10,000 connections is 3 MB, which the kernel writes as it is read;
-// the errors of as many updates come at once.
+// A dump of 10,000 connections is 3 MB, which the kernel writes as it is read, in
+// pieces of up to 32 KB if the reader has shown that it takes them. The errors of
+// as many updates come at once.
 const (
 	sendBuffer    = 4 << 20
 	receiveBuffer = 16 << 20
+	messageBuffer = 64 << 10
 )
 
 func dial(netns int) (*netlink.Conn, error) {
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: netns})
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: netns, MessageBufferSize: messageBuffer})
 	if err != nil {
 		return nil, fmt.Errorf("open conntrack socket: %w", err)
 	}
@@ -74,12 +75,13 @@ func message(kind uint16, flags netlink.HeaderFlags, family byte, body attr.List
 func (t *Table) List(ctx context.Context) ([]Conn, error) { return t.list(ctx, nil) }
 
 // list is the connections that one of the addresses opened or answers, or all of
-// them if addrs is nil. Some may be in the list twice.
+// them if addrs is nil.
 func (t *Table) list(ctx context.Context, addrs []netip.Addr) ([]Conn, error) {
 	if addrs == nil {
 		return t.dump(ctx, unix.AF_UNSPEC, nil)
 	}
 	var all []Conn
+	seen := map[string]bool{} // both ends may be asked for
 	for _, addr := range addrs {
 		for _, side := range []struct{ tuple, flags uint16 }{
 			{ctaTupleOrig, ctaFilterOrigFlags},
@@ -90,7 +92,12 @@ func (t *Table) list(ctx context.Context, addrs []netip.Addr) ([]Conn, error) {
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, found...)
+			for _, c := range found {
+				if name := string(c.zone) + string(c.tuple); !seen[name] {
+					seen[name] = true
+					all = append(all, c)
+				}
+			}
 		}
 	}
 	return all, nil
@@ -233,8 +240,10 @@ func (t *Table) cutSome(ctx context.Context, conns []Conn) error {
 	for _, c := range conns {
 		messages = append(messages, message(msgNew, 0, family(c.From), c.labels(bits(dataplane.LabelCut), bits(dataplane.LabelAllowed, dataplane.LabelCut))))
 	}
-	// The kernel answers only what fails, and this question at the end.
-	messages = append(messages, message(msgGetStats, 0, unix.AF_UNSPEC, nil))
+	// The kernel answers only what fails, and this at the end.
+	messages = append(messages, netlink.Message{Header: netlink.Header{
+		Type: netlink.Noop, Flags: netlink.Request | netlink.Acknowledge,
+	}})
 	if _, err := t.conn.SendMessages(messages); err != nil {
 		return err
 	}
@@ -271,7 +280,7 @@ func (c Conn) labels(value, mask []byte) attr.List {
 // still be on the way in the old one.
 func (t *Table) failed(what string, err error) error {
 	err = fmt.Errorf("%s: %w", what, err)
-	conn, dialErr := dial(int(t.netns))
+	conn, dialErr := dial(t.netns.FD())
 	if dialErr != nil {
 		return errors.Join(err, dialErr)
 	}

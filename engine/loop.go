@@ -16,33 +16,43 @@ type worker struct {
 	Options
 	compiler *compile.Compiler
 	index    *plan.Index
-	whole    bool       // the kernel is to be brought to the whole plan
-	revoke   plan.Scope // live connections that were not looked at yet
+	whole    bool // the kernel is to be brought to the whole plan
+	looks    looks
 }
 
 func (e *Engine) run(ctx context.Context) {
 	defer close(e.done)
 	w := &worker{Options: e.options, compiler: compile.New(e.options.Node), whole: true}
+	if e.options.Audit {
+		w.compiler.Audit()
+	}
 	w.index = plan.NewIndex(w.compiler.Plan())
+	w.looks.settled = make(chan error, 1)
 	var changed <-chan struct{}
 	if watcher, ok := e.options.Dataplane.(dataplane.Watcher); ok {
 		changed = watcher.Changed()
 	}
 	var retry <-chan time.Time
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
+			w.looks.close()
 			e.fail(ErrClosed)
 			return
+		case err = <-w.looks.settled:
+			err = w.lookAgain(ctx, err)
 		case <-changed:
-			w.Log.Warn("somebody else changed the tables; putting them back")
+			w.Log.Warn("somebody else changed the tables; putting them back", "node", w.Node)
 			w.whole = true
+			err = e.turn(ctx, w)
 		case <-retry:
+			err = e.turn(ctx, w)
 		case <-e.wake:
+			err = e.turn(ctx, w)
 		}
-		retry = nil
-		if err := e.turn(ctx, w); err != nil && ctx.Err() == nil {
-			w.Log.Error("tables are not up to date", "node", w.Node, "error", err, "retry", w.RetryAfter)
+		if err != nil && ctx.Err() == nil {
+			w.Log.Error("the node is not up to date", "node", w.Node, "error", err, "retry", w.RetryAfter)
 			retry = time.After(w.RetryAfter)
 		}
 	}
@@ -67,9 +77,8 @@ func (e *Engine) turn(ctx context.Context, w *worker) error {
 	for _, view := range views {
 		view(w.compiler.Plan())
 	}
-	for _, answer := range waiting {
-		answer <- err
-	}
+	w.looks.answer(err, waiting)
+	w.looks.settle(ctx)
 	return err
 }
 
@@ -92,64 +101,77 @@ func (w *worker) commit(ctx context.Context) error {
 	diff := w.compiler.Commit()
 	w.index.Update(diff)
 	compiled := time.Now()
-	if err := w.enforce(ctx, diff); err != nil {
+	scope, err := w.enforce(ctx, diff)
+	if err != nil {
 		return err
 	}
 	enforced := time.Now()
-	if w.Connections == nil || w.revoke.Empty() {
-		w.report(diff, slog.Duration("compile", compiled.Sub(start)), slog.Duration("kernel", enforced.Sub(compiled)))
-		return nil
-	}
-	count, err := w.Connections.Revoke(ctx, w.compiler.Plan(), w.index, w.revoke)
+	seen, cut, err := w.look(ctx, scope)
 	if err != nil {
-		w.revoke = plan.Scope{All: true}
-		return fmt.Errorf("end connections that are no longer allowed: %w", err)
+		return err
 	}
-	w.revoke = plan.Scope{}
-	w.report(diff, slog.Duration("compile", compiled.Sub(start)), slog.Duration("kernel", enforced.Sub(compiled)),
-		slog.Duration("connections", time.Since(enforced)), slog.Int("seen", count.Seen), slog.Int("cut", count.Cut))
+	if !diff.Empty() {
+		w.Log.Info("tables changed", "node", w.Node, "entries", diff.Len(),
+			"compile", compiled.Sub(start), "kernel", enforced.Sub(compiled),
+			"connections", time.Since(enforced), "seen", seen, "cut", cut)
+	}
 	return nil
 }
 
-func (w *worker) report(diff plan.Diff, attrs ...slog.Attr) {
-	if diff.Empty() {
-		return
-	}
-	attrs = append([]slog.Attr{slog.String("node", w.Node), slog.Int("entries", diff.Len())}, attrs...)
-	w.Log.LogAttrs(context.Background(), slog.LevelInfo, "tables changed", attrs...)
-}
-
 // enforce changes the kernel by elements, or brings it to the whole plan if it
-// is not known what the kernel has.
-func (w *worker) enforce(ctx context.Context, diff plan.Diff) error {
+// is not known what the kernel has. It returns which live connections may be
+// denied by that.
+func (w *worker) enforce(ctx context.Context, diff plan.Diff) (plan.Scope, error) {
 	if !w.whole {
 		if diff.Empty() {
-			return nil
+			return plan.Scope{}, nil
 		}
 		err := w.Dataplane.Update(ctx, diff, w.compiler.Plan())
 		if err == nil {
-			w.revoke = join(w.revoke, w.index.Scope(diff))
-			return nil
-		}
-		if ctx.Err() != nil {
-			return err
+			return w.index.Scope(diff), nil
 		}
 		w.Log.Warn("tables did not take a change; comparing them as a whole", "node", w.Node, "error", err)
 	}
 	w.whole = true
-	w.revoke = plan.Scope{All: true}
 	if err := w.Dataplane.Apply(ctx, w.compiler.Plan()); err != nil {
-		return fmt.Errorf("bring tables to the plan: %w", err)
+		return plan.Scope{}, fmt.Errorf("bring tables to the plan: %w", err)
 	}
 	w.whole = false
-	return nil
+	return plan.Scope{All: true}, nil
 }
 
-// join is the scope of a change after one whose connections are still to be
-// looked at.
-func join(before, now plan.Scope) plan.Scope {
-	if before.Empty() {
-		return now
+// look cuts connections a first time; the second look waits until no packet is
+// left that the tables judged before.
+func (w *worker) look(ctx context.Context, scope plan.Scope) (seen, cut int, err error) {
+	if w.Connections == nil || scope.Empty() {
+		return 0, 0, nil
 	}
-	return plan.Scope{All: true}
+	w.looks.young.scope = join(w.looks.young.scope, scope)
+	count, err := w.Connections.Revoke(ctx, w.compiler.Plan(), w.index, scope)
+	if err != nil {
+		w.whole = true // so that the next turn looks at all connections
+		return 0, 0, fmt.Errorf("end connections that are no longer allowed: %w", err)
+	}
+	return count.Seen, count.Cut, nil
+}
+
+// lookAgain is the second look, at what was due when the grace period began.
+func (w *worker) lookAgain(ctx context.Context, err error) error {
+	due := w.looks.due
+	w.looks.due = look{}
+	if err == nil {
+		count, revokeErr := w.Connections.Revoke(ctx, w.compiler.Plan(), w.index, due.scope)
+		if err = revokeErr; count.Cut > 0 {
+			w.Log.Log(ctx, slog.LevelDebug, "connections cut at the second look", "node", w.Node, "cut", count.Cut)
+		}
+	}
+	if err != nil {
+		w.whole = true
+		err = fmt.Errorf("end connections that are no longer allowed: %w", err)
+	}
+	for _, answer := range due.waiting {
+		answer <- err
+	}
+	w.looks.settle(ctx)
+	return err
 }

@@ -13,24 +13,38 @@ import (
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
 
-// Stream opens new UDP connections one after the other, to two ports in turn,
-// and counts which arrive.
+// Stream opens UDP connections one after the other, to its ports in turn, and
+// counts which arrive. After some thousand it begins anew.
 type Stream struct {
 	t        testing.TB
 	stop     chan struct{}
 	sending  sync.WaitGroup
 	reading  sync.WaitGroup
 	receiver *net.IPConn
+	patient  bool // the first port's packets all arrive sooner or later
 
 	mu      sync.Mutex
 	sent    map[uint16]int
 	arrived map[uint16]int
 }
 
-// Stream starts a stream from one place to another, which ends with End.
+// Stream starts a stream from one place to another, which ends with End. The
+// first port's packets are expected to arrive.
 func (w *World) Stream(t testing.TB, from, to string, source, dest netip.Addr, ports ...uint16) *Stream {
 	t.Helper()
-	s := &Stream{t: t, stop: make(chan struct{}), sent: map[uint16]int{}, arrived: map[uint16]int{}}
+	return w.stream(t, from, to, source, dest, true, ports)
+}
+
+// Flood starts a stream that goes on whether packets arrive or not, and ends
+// with Abort.
+func (w *World) Flood(t testing.TB, from, to string, source, dest netip.Addr, port uint16) *Stream {
+	t.Helper()
+	return w.stream(t, from, to, source, dest, false, []uint16{port})
+}
+
+func (w *World) stream(t testing.TB, from, to string, source, dest netip.Addr, patient bool, ports []uint16) *Stream {
+	t.Helper()
+	s := &Stream{t: t, patient: patient, stop: make(chan struct{}), sent: map[uint16]int{}, arrived: map[uint16]int{}}
 	err := w.Place(to).Do(func() error {
 		var err error
 		s.receiver, err = net.ListenIP("ip4:udp", &net.IPAddr{IP: dest.AsSlice()})
@@ -50,14 +64,15 @@ func (w *World) Stream(t testing.TB, from, to string, source, dest netip.Addr, p
 
 func (s *Stream) send(fd int, dest netip.Addr, ports []uint16) {
 	defer s.sending.Done()
-	for source := uint16(1024); ; source++ {
+	const first, last = 1024, 3072
+	for source := uint16(first); ; source++ {
 		select {
 		case <-s.stop:
 			return
 		default:
 		}
-		if source == 0 {
-			source = 1024
+		if source == last {
+			source = first
 		}
 		for _, port := range ports {
 			s.mu.Lock()
@@ -71,7 +86,9 @@ func (s *Stream) send(fd int, dest netip.Addr, ports []uint16) {
 				return
 			}
 		}
-		s.keepUp(ports)
+		if s.patient {
+			s.keepUp(ports)
+		}
 	}
 }
 
@@ -140,6 +157,14 @@ func (s *Stream) arrivedOnce() int {
 		n += k
 	}
 	return n
+}
+
+// Abort stops the stream.
+func (s *Stream) Abort() {
+	close(s.stop)
+	s.sending.Wait()
+	s.receiver.Close()
+	s.reading.Wait()
 }
 
 // End stops the stream and returns, by port, how many were sent and how many

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -15,54 +14,6 @@ import (
 	"github.com/bulkhead-dev/bulkhead/plan"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
-
-// peerOf is the group of each place in the plans of these tests.
-var peerOf = map[string]plan.PeerID{"a": 1, "b": 2, "c": 3, kerneltest.Outside: 4, kerneltest.NodeOne: 5, kerneltest.NodeTwo: 6}
-
-// isolated is a plan in which pods a and b may do nothing but what rows allow.
-// Each row is "pod direction peer protocol port", such as "a egress b TCP 8080".
-func isolated(t *testing.T, w *kerneltest.World, rows ...string) *plan.Plan {
-	t.Helper()
-	p := plan.New("one")
-	for place, id := range peerOf {
-		p.Peers[id] = []string{place}
-		for _, addr := range w.Both(place) {
-			p.Addrs[addr] = id
-		}
-	}
-	classes := map[string]plan.ClassID{"a egress": 1, "a ingress": 2, "b egress": 3, "b ingress": 4}
-	for name, id := range classes {
-		pod, dir, _ := strings.Cut(name, " ")
-		direction := traffic.Egress
-		if dir == "ingress" {
-			direction = traffic.Ingress
-		}
-		p.Classes[id] = &plan.Class{Direction: direction, Policies: []string{"x/" + pod}, Rows: map[plan.Row]traffic.Verdict{}}
-	}
-	for _, addr := range w.Both("a") {
-		p.Local[addr] = plan.Local{Egress: 1, Ingress: 2}
-	}
-	for _, addr := range w.Both("b") {
-		p.Local[addr] = plan.Local{Egress: 3, Ingress: 4}
-	}
-	for _, row := range rows {
-		var pod, dir, peer, proto string
-		var port uint16
-		if _, err := fmt.Sscan(row, &pod, &dir, &peer, &proto, &port); err != nil {
-			t.Fatalf("row %q: %v", row, err)
-		}
-		protocol, err := traffic.ParseProtocol(proto)
-		if err != nil {
-			t.Fatal(err)
-		}
-		id, ok := classes[pod+" "+dir]
-		if !ok || peerOf[peer] == 0 {
-			t.Fatalf("row %q: unknown pod or peer", row)
-		}
-		p.Classes[id].Rows[plan.Row{Peer: peerOf[peer], Protocol: protocol, From: port, To: port}] = traffic.Allow
-	}
-	return p
-}
 
 func apply(t *testing.T, d *Dataplane, p *plan.Plan) {
 	t.Helper()
@@ -93,7 +44,7 @@ var streams = []traffic.Protocol{traffic.TCP, traffic.UDP}
 func TestRepliesPass(t *testing.T) {
 	eachMode(t, func(t *testing.T, w *kerneltest.World) {
 		d := open(t, w.Place("one"), Options{})
-		apply(t, d, isolated(t, w,
+		apply(t, d, w.Isolated(t,
 			"a egress b TCP 8080", "b ingress a TCP 8080", "a egress c UDP 53", "b ingress c TCP 8081", "b ingress outside UDP 5000"))
 		denied := counted(t, d)
 		for i := range 2 { // both families
@@ -111,7 +62,7 @@ func TestRepliesPass(t *testing.T) {
 func TestResets(t *testing.T) {
 	eachMode(t, func(t *testing.T, w *kerneltest.World) {
 		d := open(t, w.Place("one"), Options{ResetTCP: true})
-		apply(t, d, isolated(t, w, "a egress c TCP 80"))
+		apply(t, d, w.Isolated(t, "a egress c TCP 80"))
 		for i := range 2 {
 			for _, to := range []netip.AddrPort{dest(w.Both("b")[i], 8080), dest(w.Both("c")[i], 81), dest(w.Both("one")[i], 22)} {
 				if _, err := w.DialTCP("a", to); !errors.Is(err, unix.ECONNREFUSED) {
@@ -148,7 +99,7 @@ func TestServices(t *testing.T) {
 		d := open(t, w.Place("one"), Options{})
 		denied := counted(t, d)
 		prober := kerneltest.NewProber(t, w, denied)
-		apply(t, d, isolated(t, w, "a egress c TCP 8080"))
+		apply(t, d, w.Isolated(t, "a egress c TCP 8080"))
 		for i := range 2 {
 			w.Connect(t, denied, traffic.TCP, "a", "c", dest(services[i], 80), 8080).Passes()
 			packet := plan.Packet{From: w.Both("b")[i], To: services[i], Protocol: traffic.TCP, Port: 80}
@@ -166,7 +117,7 @@ func TestMasquerade(t *testing.T) {
 		sh(t, w, "one", fmt.Sprintf(serviceTable, w.V4("c"), w.V6("c"), "masquerade"))
 		d := open(t, w.Place("one"), Options{ResetTCP: true})
 		denied := counted(t, d)
-		apply(t, d, isolated(t, w, "a egress outside UDP 53", "a egress c TCP 8080", "b ingress c TCP 8080"))
+		apply(t, d, w.Isolated(t, "a egress outside UDP 53", "a egress c TCP 8080", "b ingress c TCP 8080"))
 		for i := range 2 {
 			w.Connect(t, denied, traffic.UDP, "a", "outside", dest(w.Both("outside")[i], 53), 53).Passes()
 			w.Connect(t, denied, traffic.TCP, "a", "c", dest(services[i], 80), 8080).Passes()
@@ -184,7 +135,7 @@ func TestHairpin(t *testing.T) {
 		masquerade := fmt.Sprintf("ip saddr %[1]s ip daddr %[1]s masquerade; ip6 saddr %[2]s ip6 daddr %[2]s masquerade", w.V4("a"), w.V6("a"))
 		sh(t, w, "one", fmt.Sprintf(serviceTable, w.V4("a"), w.V6("a"), masquerade))
 		d := open(t, w.Place("one"), Options{})
-		apply(t, d, isolated(t, w))
+		apply(t, d, w.Isolated(t))
 		for i := range 2 {
 			w.Connect(t, counted(t, d), traffic.TCP, "a", "a", dest(services[i], 80), 8080).Passes()
 		}
@@ -196,7 +147,7 @@ func TestNodeReachesItsPods(t *testing.T) {
 	eachMode(t, func(t *testing.T, w *kerneltest.World) {
 		d := open(t, w.Place("one"), Options{ResetTCP: true})
 		denied := counted(t, d)
-		apply(t, d, isolated(t, w, "a egress one TCP 22"))
+		apply(t, d, w.Isolated(t, "a egress one TCP 22"))
 		for i := range 2 {
 			for _, protocol := range streams {
 				w.Connect(t, denied, protocol, "one", "a", dest(w.Both("a")[i], 8080), 8080).Passes()
@@ -219,7 +170,7 @@ func TestNodeReachesItsPods(t *testing.T) {
 func TestErrorsPass(t *testing.T) {
 	eachMode(t, func(t *testing.T, w *kerneltest.World) {
 		d := open(t, w.Place("one"), Options{})
-		apply(t, d, isolated(t, w, "a egress c UDP 9", "a egress b UDP 9", "b ingress a UDP 9"))
+		apply(t, d, w.Isolated(t, "a egress c UDP 9", "a egress b UDP 9", "b ingress a UDP 9"))
 		for _, to := range []string{"b", "c"} {
 			for _, addr := range w.Both(to) {
 				if err := refused(w, "a", dest(addr, 9)); err != nil {

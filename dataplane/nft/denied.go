@@ -19,7 +19,7 @@ type Denied struct {
 // Denied is what each class denied. It may be called while the Dataplane is used
 // by another goroutine.
 func (d *Dataplane) Denied(ctx context.Context) (map[plan.ClassID]Denied, error) {
-	conn, err := dial(int(d.netns))
+	conn, err := dial(d.netns.FD())
 	if err != nil {
 		return nil, err
 	}

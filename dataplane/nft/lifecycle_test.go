@@ -20,7 +20,7 @@ import (
 // ends, starts and takes the table over. None may be judged differently.
 func TestRestartHasNoGap(t *testing.T) {
 	w := kerneltest.NewWorld(t, 0)
-	p := isolated(t, w, "a egress c UDP 53")
+	p := w.Isolated(t, "a egress c UDP 53")
 	first := open(t, w.Place("one"), Options{})
 	apply(t, first, p)
 	stream := w.Stream(t, "a", "c", w.V4("a"), w.V4("c"), 53, 54)

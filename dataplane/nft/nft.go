@@ -20,10 +20,9 @@ import (
 	"fmt"
 
 	"github.com/mdlayher/netlink"
-	"github.com/vishvananda/netns"
-	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-dev/bulkhead/dataplane"
+	"github.com/bulkhead-dev/bulkhead/dataplane/namespace"
 	"github.com/bulkhead-dev/bulkhead/plan"
 )
 
@@ -45,7 +44,7 @@ type Options struct {
 // Dataplane is one network namespace's table.
 type Dataplane struct {
 	options Options
-	netns   netns.NsHandle // our own
+	netns   *namespace.Handle
 	conn    *netlink.Conn
 	watcher *watcher
 }
@@ -53,28 +52,19 @@ type Dataplane struct {
 // New opens the kernel's interface, and watches from then on for others that
 // change the table. It changes nothing itself.
 func New(options Options) (*Dataplane, error) {
-	ns, err := ownHandle(options.NetNS)
+	ns, err := namespace.Open(options.NetNS)
 	if err != nil {
-		return nil, fmt.Errorf("open network namespace: %w", err)
+		return nil, err
 	}
-	conn, err := dial(int(ns))
+	conn, err := dial(ns.FD())
 	if err != nil {
 		return nil, errors.Join(err, ns.Close())
 	}
 	d := &Dataplane{options: options, netns: ns, conn: conn}
-	if d.watcher, err = watch(int(ns), conn.PID()); err != nil {
+	if d.watcher, err = watch(ns.FD(), conn.PID()); err != nil {
 		return nil, errors.Join(err, conn.Close(), ns.Close())
 	}
 	return d, nil
-}
-
-// ownHandle is a descriptor of ours, so that sockets can be opened later too.
-func ownHandle(fd int) (netns.NsHandle, error) {
-	if fd == 0 {
-		return netns.Get()
-	}
-	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	return netns.NsHandle(own), err
 }
 
 // Close lets go of the kernel's handles and leaves the table in force.
@@ -185,7 +175,7 @@ func (d *Dataplane) failed(what string, err error) error {
 }
 
 func (d *Dataplane) reopen() error {
-	conn, err := dial(int(d.netns))
+	conn, err := dial(d.netns.FD())
 	if err != nil {
 		return err
 	}

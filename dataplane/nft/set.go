@@ -20,7 +20,7 @@ const (
 func (t *transaction) addSet(name string, s *set) {
 	t.setID++
 	var a attr.List
-	a.Text(unix.NFTA_SET_TABLE, TableName)
+	a.Text(unix.NFTA_SET_TABLE, t.name())
 	a.Text(unix.NFTA_SET_NAME, name)
 	a.Uint32(unix.NFTA_SET_FLAGS, s.typ.flags)
 	a.Uint32(unix.NFTA_SET_KEY_TYPE, s.typ.key)
@@ -73,7 +73,7 @@ func setUserdata(s *set) []byte {
 
 func (t *transaction) deleteSet(name string) {
 	var a attr.List
-	a.Text(unix.NFTA_SET_TABLE, TableName)
+	a.Text(unix.NFTA_SET_TABLE, t.name())
 	a.Text(unix.NFTA_SET_NAME, name)
 	t.add(unix.NFT_MSG_DELSET, 0, a)
 }
@@ -88,7 +88,7 @@ func (t *transaction) elementChange(kind uint16, name string, s *set, elems []el
 	slices.SortFunc(elems, compareElements)
 	for len(elems) > 0 {
 		var a attr.List
-		a.Text(unix.NFTA_SET_ELEM_LIST_TABLE, TableName)
+		a.Text(unix.NFTA_SET_ELEM_LIST_TABLE, t.name())
 		a.Text(unix.NFTA_SET_ELEM_LIST_SET, name)
 		list := a.Nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
 		for len(elems) > 0 && len(a) < elementBytes {

@@ -19,10 +19,13 @@ import (
 const (
 	sendBuffer    = 128 << 20
 	receiveBuffer = 16 << 20
+	// messageBuffer is more than the 32 KB in which the kernel lists what it has,
+	// once a reader has shown that it takes them.
+	messageBuffer = 64 << 10
 )
 
 func dial(netns int) (*netlink.Conn, error) {
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: netns})
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: netns, MessageBufferSize: messageBuffer})
 	if err != nil {
 		return nil, fmt.Errorf("open netfilter socket: %w", err)
 	}

@@ -37,7 +37,7 @@ func TestConnectionsFromBefore(t *testing.T) {
 		for _, talk := range append(exempt, talks...) {
 			talk.Passes()
 		}
-		apply(t, d, isolated(t, w, "a egress b TCP 8080", "b ingress a TCP 8080", "a egress c UDP 53",
+		apply(t, d, w.Isolated(t, "a egress b TCP 8080", "b ingress a TCP 8080", "a egress c UDP 53",
 			"b ingress c TCP 8081", "b ingress outside UDP 5000", "a egress one TCP 22"))
 		for range 2 {
 			for _, talk := range append(exempt, talks...) {
@@ -47,7 +47,7 @@ func TestConnectionsFromBefore(t *testing.T) {
 		if n := denied(); n != 0 {
 			t.Errorf("%d packets were denied", n)
 		}
-		apply(t, d, isolated(t, w))
+		apply(t, d, w.Isolated(t))
 		for _, talk := range talks {
 			talk.Stops()
 		}
@@ -65,11 +65,11 @@ func TestConnectionsThatNobodyTracked(t *testing.T) {
 		denied := counted(t, d)
 		for i := range 2 {
 			talk := w.Connect(t, denied, traffic.TCP, "a", "c", dest(w.Both("c")[i], 8080), 8080)
-			apply(t, d, isolated(t, w, "a egress c TCP 8080"))
+			apply(t, d, w.Isolated(t, "a egress c TCP 8080"))
 			talk.Passes()
 			other := w.Connect(t, denied, traffic.TCP, "a", "c", dest(w.Both("c")[i], 8080), 8080)
 			other.Passes()
-			apply(t, d, isolated(t, w))
+			apply(t, d, w.Isolated(t))
 			sh(t, w, "one", "conntrack -F 2>&1")
 			other.Stops()
 			if err := d.Delete(context.Background()); err != nil {
@@ -86,7 +86,7 @@ func TestDeletedEntryDoesNotTurnRound(t *testing.T) {
 	eachMode(t, func(t *testing.T, w *kerneltest.World) {
 		d := open(t, w.Place("one"), Options{})
 		denied := counted(t, d)
-		p := isolated(t, w, "b ingress a TCP 8080")
+		p := w.Isolated(t, "b ingress a TCP 8080")
 		for addr, local := range p.Local { // nobody is isolated but b, for ingress
 			p.Local[addr] = plan.Local{}
 			if addr == w.V4("b") || addr == w.V6("b") {
@@ -113,7 +113,7 @@ func TestDeletedEntryDoesNotTurnRound(t *testing.T) {
 func TestLabel(t *testing.T) {
 	w := kerneltest.NewWorld(t, 0)
 	d := open(t, w.Place("one"), Options{})
-	apply(t, d, isolated(t, w, "a egress c TCP 8080"))
+	apply(t, d, w.Isolated(t, "a egress c TCP 8080"))
 	w.Connect(t, counted(t, d), traffic.TCP, "a", "c", dest(w.V4("c"), 8080), 8080).Passes()
 	ct, err := conntrack.Dial(&netlink.Config{NetNS: w.Place("one").FD()})
 	if err != nil {
@@ -142,7 +142,7 @@ func TestFragments(t *testing.T) {
 		d := open(t, w.Place("one"), Options{})
 		prober := kerneltest.NewProber(t, w, counted(t, d))
 		prober.Padding = 4000
-		apply(t, d, isolated(t, w, "a egress c UDP 53", "a egress b UDP 53", "b ingress a UDP 53"))
+		apply(t, d, w.Isolated(t, "a egress c UDP 53", "a egress b UDP 53", "b ingress a UDP 53"))
 		for i := range 2 {
 			for _, to := range []string{"b", "c"} {
 				for port, want := range map[uint16]traffic.Verdict{53: traffic.Allow, 54: traffic.Deny} {
@@ -161,7 +161,7 @@ func TestFragments(t *testing.T) {
 func TestNeighbourDiscovery(t *testing.T) {
 	eachMode(t, func(t *testing.T, w *kerneltest.World) {
 		d := open(t, w.Place("one"), Options{})
-		apply(t, d, isolated(t, w, "a egress b TCP 80", "b ingress a TCP 80"))
+		apply(t, d, w.Isolated(t, "a egress b TCP 80", "b ingress a TCP 80"))
 		if w.Mode().String() == "bridge" { // elsewhere neighbours are set by hand
 			for _, place := range []string{"a", "b", "one"} {
 				sh(t, w, place, "ip -6 neigh flush all")
@@ -178,7 +178,7 @@ func TestUntracked(t *testing.T) {
 		sh(t, w, "one", `nft 'table inet raw { chain c { type filter hook prerouting priority raw; udp dport 53 notrack; udp sport 53 notrack; }; }'`)
 		d := open(t, w.Place("one"), Options{})
 		prober := kerneltest.NewProber(t, w, counted(t, d))
-		apply(t, d, isolated(t, w, "a egress c UDP 53", "b ingress c UDP 53"))
+		apply(t, d, w.Isolated(t, "a egress c UDP 53", "b ingress c UDP 53"))
 		for i := range 2 {
 			for _, row := range []struct {
 				from, to string

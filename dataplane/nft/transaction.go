@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -13,6 +14,7 @@ import (
 
 // transaction is a list of changes that the kernel makes all or none of.
 type transaction struct {
+	table    string // empty: TableName
 	messages []netlink.Message
 	setID    uint32
 	elements int // elements added or removed
@@ -30,6 +32,8 @@ const (
 // commentType is the number of a comment in the userdata of a rule, chain, table
 // and element; a set has one of its own.
 const commentType = uint8(userdata.TypeComment)
+
+func (t *transaction) name() string { return cmp.Or(t.table, TableName) }
 
 func (t *transaction) add(kind uint16, flags netlink.HeaderFlags, body attr.List) {
 	data := append([]byte{unix.NFPROTO_INET, unix.NFNETLINK_V0, 0, 0}, body...)
@@ -50,14 +54,14 @@ func withComment(a *attr.List, kind uint16, udata uint8, comment string) {
 
 func (t *transaction) addTable(comment string) {
 	var a attr.List
-	a.Text(unix.NFTA_TABLE_NAME, TableName)
+	a.Text(unix.NFTA_TABLE_NAME, t.name())
 	withComment(&a, nftaTableUserdata, commentType, comment)
 	t.add(unix.NFT_MSG_NEWTABLE, netlink.Create, a)
 }
 
 func (t *transaction) deleteTable() {
 	var a attr.List
-	a.Text(unix.NFTA_TABLE_NAME, TableName)
+	a.Text(unix.NFTA_TABLE_NAME, t.name())
 	t.add(unix.NFT_MSG_DELTABLE, 0, a)
 }
 
@@ -65,7 +69,7 @@ var chainTypeFilter = "filter"
 
 func (t *transaction) addChain(name string, c *chain) {
 	var a attr.List
-	a.Text(unix.NFTA_CHAIN_TABLE, TableName)
+	a.Text(unix.NFTA_CHAIN_TABLE, t.name())
 	a.Text(unix.NFTA_CHAIN_NAME, name)
 	if c.hook.base {
 		start := a.Nest(unix.NFTA_CHAIN_HOOK)
@@ -81,14 +85,14 @@ func (t *transaction) addChain(name string, c *chain) {
 
 func (t *transaction) deleteChain(name string) {
 	var a attr.List
-	a.Text(unix.NFTA_CHAIN_TABLE, TableName)
+	a.Text(unix.NFTA_CHAIN_TABLE, t.name())
 	a.Text(unix.NFTA_CHAIN_NAME, name)
 	t.add(unix.NFT_MSG_DELCHAIN, 0, a)
 }
 
 func (t *transaction) addRule(chain string, r rule) {
 	var a attr.List
-	a.Text(unix.NFTA_RULE_TABLE, TableName)
+	a.Text(unix.NFTA_RULE_TABLE, t.name())
 	a.Text(unix.NFTA_RULE_CHAIN, chain)
 	a.Bytes(unix.NFTA_RULE_EXPRESSIONS|unix.NLA_F_NESTED, r.exprs)
 	withComment(&a, unix.NFTA_RULE_USERDATA, commentType, r.comment)
@@ -98,14 +102,14 @@ func (t *transaction) addRule(chain string, r rule) {
 // flushChain removes all rules of a chain.
 func (t *transaction) flushChain(name string) {
 	var a attr.List
-	a.Text(unix.NFTA_RULE_TABLE, TableName)
+	a.Text(unix.NFTA_RULE_TABLE, t.name())
 	a.Text(unix.NFTA_RULE_CHAIN, name)
 	t.add(unix.NFT_MSG_DELRULE, 0, a)
 }
 
 func (t *transaction) addCounter(name, comment string) {
 	var a attr.List
-	a.Text(unix.NFTA_OBJ_TABLE, TableName)
+	a.Text(unix.NFTA_OBJ_TABLE, t.name())
 	a.Text(unix.NFTA_OBJ_NAME, name)
 	a.Uint32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
 	a.End(a.Nest(unix.NFTA_OBJ_DATA))
@@ -115,7 +119,7 @@ func (t *transaction) addCounter(name, comment string) {
 
 func (t *transaction) deleteCounter(name string) {
 	var a attr.List
-	a.Text(unix.NFTA_OBJ_TABLE, TableName)
+	a.Text(unix.NFTA_OBJ_TABLE, t.name())
 	a.Text(unix.NFTA_OBJ_NAME, name)
 	a.Uint32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
 	t.add(unix.NFT_MSG_DELOBJ, 0, a)
