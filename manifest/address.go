@@ -90,37 +90,6 @@ func (b *builder) claimAddr(o *object, path string, addr netip.Addr, owner strin
 	b.ips.ranges[family(addr)].avoid(addr)
 }
 
-// chooseFamilies tells for which families addresses are made up.
-func (b *builder) chooseFamilies() [2]bool {
-	switch b.opts.Families {
-	case IPv4:
-		return [2]bool{true, false}
-	case IPv6:
-		return [2]bool{false, true}
-	case DualStack:
-		return [2]bool{true, true}
-	}
-	var pods, ranges [2]bool
-	for _, s := range b.seats {
-		for _, addr := range s.pod.Addrs {
-			pods[family(addr)] = true
-		}
-	}
-	for _, node := range b.nodes {
-		for _, r := range node.PodCIDRs {
-			ranges[family(r.Addr())] = true
-		}
-	}
-	none := [2]bool{}
-	if pods != none {
-		return pods
-	}
-	if ranges != none {
-		return ranges
-	}
-	return [2]bool{true, true}
-}
-
 // Host numbers of nodes: low ones are left to routers, and node-1 is next to
 // them.
 const (

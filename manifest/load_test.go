@@ -168,6 +168,12 @@ func TestKeepGivesWay(t *testing.T) {
 	checkInvariants(t, after)
 }
 
+const policyFor6 = `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: everybody}
+spec: {podSelector: {}, ingress: [{from: [{ipBlock: {cidr: "::/0"}}]}]}
+`
+
 func TestFamilies(t *testing.T) {
 	node := "apiVersion: v1\nkind: Node\nmetadata: {name: node}\nspec: {podCIDR: %q}\n"
 	for _, row := range []struct {
@@ -175,7 +181,9 @@ func TestFamilies(t *testing.T) {
 		families   Families
 		want       string // families of pod a
 	}{
-		{"both", pod("a"), AutoFamilies, "4 6"},
+		{"nothing stated", pod("a"), AutoFamilies, "4"},
+		{"as a policy's block", documents(pod("a"), policyFor6), AutoFamilies, "4 6"},
+		{"as a node's address", documents(pod("a"), "apiVersion: v1\nkind: Node\nmetadata: {name: node}\nstatus: {addresses: [{type: InternalIP, address: \"fd00:9::1\"}]}\n"), AutoFamilies, "4 6"},
 		{"as asked, 4", pod("a"), IPv4, "4"},
 		{"as asked, 6", pod("a"), IPv6, "6"},
 		{"as asked, both", documents(pod("a"), fmt.Sprintf(node, "10.7.0.0/24")), DualStack, "4 6"},
@@ -221,7 +229,7 @@ func TestNodesOption(t *testing.T) {
 }
 
 func TestManyPodsOnOneNode(t *testing.T) {
-	b := mustLoad(t, map[string]string{"a.yaml": deployment("a", 1000)}, Options{}, ".")
+	b := mustLoad(t, map[string]string{"a.yaml": deployment("a", 1000)}, Options{Families: DualStack}, ".")
 	if node := b.Snapshot.Nodes["node-1"]; len(node.PodCIDRs) != 5 {
 		t.Errorf("ranges %v, want four of IPv4 and one of IPv6", node.PodCIDRs)
 	}

@@ -35,19 +35,6 @@ const Stdin = "-"
 // MaxFileSize is the default limit of one file, in bytes; files must be smaller.
 const MaxFileSize = 10_000_000
 
-// Families are the address families that pods get.
-type Families uint8
-
-// The choices.
-const (
-	// AutoFamilies is both, or those that the input's own pod addresses and
-	// pod ranges have.
-	AutoFamilies Families = iota
-	IPv4
-	IPv6
-	DualStack
-)
-
 // Options say how to read and how to complete what the input leaves open. The
 // zero value is the default.
 type Options struct {
