@@ -12,6 +12,7 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/cluster"
 	"github.com/bulkhead-dev/bulkhead/internal/gen"
+	"github.com/bulkhead-dev/bulkhead/plan"
 	"github.com/bulkhead-dev/bulkhead/policy"
 )
 
@@ -234,4 +235,40 @@ func rulesFor(port uint16, peer policy.Peer) *policy.Rules {
 
 func picking(key, value string) policy.Peer {
 	return policy.Peer{Pods: &policy.PodSelector{Pods: labels.SelectorFromValidatedSet(labels.Set{key: value})}}
+}
+
+// BenchmarkJudge measures what one live connection of the node's pods costs after
+// a change that concerns it.
+func BenchmarkJudge(b *testing.B) {
+	for _, s := range sizes {
+		b.Run(s.String(), func(b *testing.B) {
+			x := s.bench()
+			packets := x.packets(10_000)
+			index := plan.NewIndex(x.compiled().Plan())
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				index.Trace(packets[i%len(packets)])
+			}
+		})
+	}
+}
+
+// packets begin connections from or to pods of the node.
+func (x *bench) packets(n int) []plan.Packet {
+	r := gen.Source(1, 0)
+	var here []netip.Addr
+	for _, p := range x.world.Snapshot.Pods {
+		if p.Node == thisNode {
+			here = append(here, p.Addrs...)
+		}
+	}
+	var packets []plan.Packet
+	for i, c := range gen.Connections(r, x.world.Endpoints(), n) {
+		packet := plan.Packet{From: c.From.Addr, To: here[r.IntN(len(here))], Protocol: c.Protocol, Port: c.Port}
+		if i%2 == 0 {
+			packet.From, packet.To = packet.To, packet.From
+		}
+		packets = append(packets, packet)
+	}
+	return packets
 }
