@@ -24,6 +24,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/cluster/kube"
 	"github.com/bulkhead-dev/bulkhead/dataplane"
 	"github.com/bulkhead-dev/bulkhead/engine"
+	"github.com/bulkhead-dev/bulkhead/neighbour"
 	"github.com/bulkhead-dev/bulkhead/policy"
 )
 
@@ -38,6 +39,19 @@ type Options struct {
 	// Warn tells the owner of an object what is wrong with it; false: it could
 	// not be told. Nil: nobody is there to tell.
 	Warn func(kube.Warning) bool
+	// Audit lets through, and logs, what policies deny, but for namespaces that
+	// choose otherwise.
+	Audit bool
+	// Denials are what audited policies would have denied; nil: nobody reads
+	// them. The agent closes them.
+	Denials Denials
+	// Look gathers the evidence of other policy engines on this node, and
+	// Beside is what to do if there is one. Nil: nobody looks.
+	Look   func() (neighbour.Evidence, error)
+	Beside Beside
+	// LookAgain is how long to wait between two looks; zero: a minute, and ten
+	// seconds while refusing.
+	LookAgain time.Duration
 	// RetryAfter is how long to wait after the kernel refused; zero: a second.
 	RetryAfter time.Duration
 }
@@ -47,13 +61,15 @@ type Agent struct {
 	options Options
 	log     *slog.Logger
 	started time.Time
-	engine  *engine.Engine
 	kernel  *recorder
 	faults  *faultBook
 	metrics *metrics
+	company company
 
 	mu       sync.Mutex
+	engine   *engine.Engine // nil until there is reason to enforce
 	known    known
+	audit    bool
 	working  time.Time // when the kernel was asked for something; zero: it is not being asked
 	ready    bool      // the source's first batch is in force
 	unproven []policy.Ref
@@ -77,24 +93,40 @@ func New(options Options) *Agent {
 	}
 	a.metrics = newMetrics(a)
 	a.kernel = newRecorder(options.Dataplane, options.Connections, a.metrics)
+	return a
+}
+
+// begin starts the engine.
+func (a *Agent) begin(audit bool) {
 	var connections engine.Connections
-	if options.Connections != nil {
+	if a.options.Connections != nil {
 		connections = a.kernel
 	}
-	a.engine = engine.New(engine.Options{
-		Node: options.Node, Dataplane: a.kernel, Connections: connections,
-		Log: options.Log, RetryAfter: options.RetryAfter,
+	e := engine.New(engine.Options{
+		Node: a.options.Node, Dataplane: a.kernel, Connections: connections, Audit: audit,
+		Log: a.log, RetryAfter: a.options.RetryAfter,
 	})
-	return a
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.engine, a.audit = e, audit
 }
 
 // Run enforces until the context ends, and then leaves the kernel as it is.
 func (a *Agent) Run(ctx context.Context) error {
+	audit, err := a.mayBegin(ctx)
+	if err != nil {
+		return nil // the context ended
+	}
+	a.begin(audit)
 	ctx, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer a.engine.Close()
 	defer stop()
+	running.Go(func() { a.keepLooking(ctx) })
+	if a.options.Denials != nil {
+		running.Go(func() { a.readDenials(ctx) })
+	}
 
 	ended := make(chan error, 1)
 	running.Go(func() { ended <- a.options.Source.Run(ctx) })

@@ -86,6 +86,8 @@ func (s *script) Next(ctx context.Context) (Batch, error) {
 	}
 }
 
+func (s *script) PodAt(netip.Addr) (cluster.Name, bool) { return cluster.Name{}, false }
+
 func (s *script) Status() SourceStatus { return s.status }
 
 type lab struct {
@@ -93,6 +95,7 @@ type lab struct {
 	source *script
 	kernel *memory
 	log    *syncBuffer
+	mu     sync.Mutex
 	warned []kube.Warning
 	ended  chan error
 }
@@ -114,13 +117,28 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-func start(t *testing.T) *lab {
+func (l *lab) warnings() []kube.Warning {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.warned
+}
+
+func start(t *testing.T) *lab { return startWith(t, func(*Options) {}) }
+
+func startWith(t *testing.T, change func(*Options)) *lab {
 	l := &lab{source: newScript(), kernel: newMemory(), log: &syncBuffer{}, ended: make(chan error, 1)}
-	l.Agent = New(Options{
+	options := Options{
 		Node: "n1", Version: "v0", Source: l.source, Dataplane: l.kernel, RetryAfter: time.Millisecond,
-		Log:  slog.New(slog.NewTextHandler(l.log, nil)),
-		Warn: func(w kube.Warning) bool { l.warned = append(l.warned, w); return true },
-	})
+		Log: slog.New(slog.NewTextHandler(l.log, nil)),
+		Warn: func(w kube.Warning) bool {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.warned = append(l.warned, w)
+			return true
+		},
+	}
+	change(&options)
+	l.Agent = New(options)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); l.ended <- l.Run(ctx) }()
@@ -279,8 +297,9 @@ func TestFaultIsLoggedWarnedOfAndListedUntilMended(t *testing.T) {
 	l.source.batches <- Batch{Faults: []Fault{fault}} // the same again
 	l.source.batches <- Batch{Faults: []Fault{{Object: object, Reason: NotEnforced}}}
 	until(t, "the fault to go", func() bool { return len(l.faults.list()) == 0 })
-	if len(l.warned) != 1 || l.warned[0].Object.UID != "1" || !strings.Contains(l.warned[0].Note, "odd selector") {
-		t.Errorf("warned %+v, want once", l.warned)
+	warned := l.warnings()
+	if len(warned) != 1 || warned[0].Object.UID != "1" || !strings.Contains(warned[0].Note, "odd selector") {
+		t.Errorf("warned %+v, want once", warned)
 	}
 }
 

@@ -3,7 +3,9 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"reflect"
+	"slices"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -108,6 +110,17 @@ func taken[K comparable, V any](b *Batch, table *kube.Table[*V], key func(cluste
 		b.Faults = append(b.Faults, fault)
 	}
 	return values
+}
+
+// PodAt looks at every pod: an index of 100,000 addresses for the sake of a few
+// lines of log would cost more than the agent's own tables.
+func (s *kubeSource) PodAt(addr netip.Addr) (name cluster.Name, found bool) {
+	s.pods.Values(func(p *cluster.Pod) {
+		if !found && slices.Contains(p.Addrs, addr) {
+			name, found = p.Name, true
+		}
+	})
+	return name, found
 }
 
 func (s *kubeSource) Status() SourceStatus {

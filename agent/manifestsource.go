@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,9 +33,9 @@ type manifestSource struct {
 
 	mu     sync.Mutex
 	status SourceStatus
+	kept   *cluster.Snapshot // the last good state; only Run's goroutine changes it
 
-	kept  *cluster.Snapshot // the last good state, of Run's goroutine
-	given *manifest.Bundle  // what Next gave last, of its goroutine; nil: nothing yet
+	given *manifest.Bundle // what Next gave last, of its goroutine; nil: nothing yet
 }
 
 // FromManifests is a source that follows a folder. It reads the folder once, so
@@ -113,8 +115,9 @@ func (s *manifestSource) reload() {
 		s.log.Error("manifests not read, the last good state stays enforced", "dir", s.dir, "error", err)
 		return
 	}
-	s.fail("")
-	s.kept = bundle.Snapshot
+	s.mu.Lock()
+	s.status.Failed, s.kept = "", bundle.Snapshot
+	s.mu.Unlock()
 	s.hand(bundle)
 }
 
@@ -131,6 +134,18 @@ func (s *manifestSource) fail(why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status.Failed = why
+}
+
+// PodAt is of the last good state.
+func (s *manifestSource) PodAt(addr netip.Addr) (cluster.Name, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, p := range s.kept.Pods {
+		if slices.Contains(p.Addrs, addr) {
+			return name, true
+		}
+	}
+	return cluster.Name{}, false
 }
 
 func (s *manifestSource) Status() SourceStatus {

@@ -14,6 +14,7 @@ type metrics struct {
 	commitSeconds *prometheus.HistogramVec
 	elements      prometheus.Counter
 	cutSeconds    prometheus.Histogram
+	denied        *deniedCounts
 	latency       prometheus.Histogram
 }
 
@@ -44,7 +45,8 @@ func newMetrics(a *Agent) *metrics {
 			Help: "Time from a change's arrival on this node until it was in force.",
 		}),
 	}
-	m.registry.MustRegister(m.commits, m.commitSeconds, m.elements, m.cutSeconds, m.latency, stateCollector{a},
+	m.denied = newDeniedCounts(a.options.Dataplane)
+	m.registry.MustRegister(m.denied, m.commits, m.commitSeconds, m.elements, m.cutSeconds, m.latency, stateCollector{a},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -66,6 +68,8 @@ var (
 	faults       = desc("faulty_objects", "Objects with something wrong in them, by reason.", "reason")
 	lastChange   = desc("last_commit_timestamp_seconds", "When the kernel took a change last; 0: not yet.")
 	upToDate     = desc("up_to_date", "0 while the kernel refuses a change, so that an older state is in force.")
+	otherEngines = desc("other_engines", "Other policy engines that filter on this node.")
+	auditMissed  = desc("audit_missed_total", "Times that packets were not noted because too many came at once.")
 	restores     = desc("table_restores_total", "Times that the tables were brought back to the whole plan.")
 	cut          = desc("connections_cut_total", "Live connections ended because a policy no longer allows them.")
 	apiConnected = desc("api_connected", "1 while the API server answers.", "resource")
@@ -78,7 +82,7 @@ var (
 // Describe is prometheus.Collector.
 func (c stateCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		buildInfo, readyDesc, localPods, nodeExists, policies, isolated, faults, lastChange, upToDate, restores, cut,
+		buildInfo, readyDesc, localPods, nodeExists, policies, isolated, faults, otherEngines, auditMissed, lastChange, upToDate, restores, cut,
 		apiConnected, apiSynced, apiLists, apiFailures, apiObjects,
 	} {
 		out <- d
@@ -108,6 +112,11 @@ func (c stateCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	for reason, n := range count {
 		gauge(faults, float64(n), string(reason))
+	}
+	others, _ := a.company.get()
+	gauge(otherEngines, float64(len(others)))
+	if a.options.Denials != nil {
+		counter(auditMissed, int(a.options.Denials.Missed()))
 	}
 	c.collectKernel(gauge, counter)
 	for _, s := range a.options.Source.Status().Tables {

@@ -2,7 +2,9 @@ package agent
 
 import (
 	"context"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,9 +21,10 @@ type recorder struct {
 	connections engine.Connections
 	metrics     *metrics
 
-	mu     sync.Mutex
-	state  KernelState
-	locals map[netip.Addr]localSince
+	mu       sync.Mutex
+	state    KernelState
+	locals   map[netip.Addr]localSince
+	policies map[plan.ClassID][]string // of the classes in force
 }
 
 type localSince struct {
@@ -47,7 +50,7 @@ type KernelState struct {
 }
 
 func newRecorder(inner dataplane.Dataplane, connections engine.Connections, m *metrics) *recorder {
-	return &recorder{Dataplane: inner, connections: connections, metrics: m, locals: map[netip.Addr]localSince{}}
+	return &recorder{Dataplane: inner, connections: connections, metrics: m, locals: map[netip.Addr]localSince{}, policies: map[plan.ClassID][]string{}}
 }
 
 // Changed passes on what a dataplane notices. One that cannot notice never
@@ -81,10 +84,23 @@ func (r *recorder) Apply(ctx context.Context, desired *plan.Plan) error {
 		}
 		r.locals[addr] = localSince{local, since}
 	}
+	for id := range r.policies {
+		if _, still := desired.Classes[id]; !still {
+			r.setClass(id, nil)
+		}
+	}
+	for id, class := range desired.Classes {
+		r.setClass(id, class)
+	}
 	return nil
 }
 
 func (r *recorder) Update(ctx context.Context, diff plan.Diff, desired *plan.Plan) error {
+	if slices.ContainsFunc(slices.Collect(maps.Values(diff.Classes)), func(e plan.ClassEdit) bool { return e.New == nil }) {
+		// The counters of classes that go are read for the last time. A failure
+		// costs a count.
+		_ = r.metrics.denied.read(ctx)
+	}
 	start := time.Now()
 	err := r.Dataplane.Update(ctx, diff, desired)
 	r.mu.Lock()
@@ -100,8 +116,22 @@ func (r *recorder) Update(ctx context.Context, diff plan.Diff, desired *plan.Pla
 			delete(r.locals, addr)
 		}
 	}
+	for id, edit := range diff.Classes {
+		r.setClass(id, edit.New)
+	}
 	r.metrics.elements.Add(float64(diff.Len()))
 	return nil
+}
+
+// setClass remembers a class in force; nil: it is gone.
+func (r *recorder) setClass(id plan.ClassID, class *plan.Class) {
+	if class == nil {
+		delete(r.policies, id)
+		r.metrics.denied.forget(id)
+		return
+	}
+	r.policies[id] = class.Policies
+	r.metrics.denied.know(id, class)
 }
 
 func (r *recorder) record(err error, start time.Time, kind string) {
@@ -148,6 +178,13 @@ func (r *recorder) local(addr netip.Addr) (localSince, bool) {
 	defer r.mu.Unlock()
 	l, ok := r.locals[addr]
 	return l, ok
+}
+
+// policiesOf are those of a class in force.
+func (r *recorder) policiesOf(id plan.ClassID) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.policies[id]
 }
 
 // isolated is how many local addresses some policy selects.

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -19,6 +20,9 @@ type Source interface {
 	// Next waits for changes. The first batch is everything that exists and
 	// comes once all of it is known; each later one is what changed since.
 	Next(ctx context.Context) (Batch, error)
+	// PodAt is a pod that has the address, for people who read logs; any
+	// goroutine may ask.
+	PodAt(addr netip.Addr) (cluster.Name, bool)
 	// Status is how the source stands; any goroutine may ask.
 	Status() SourceStatus
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bulkhead-dev/bulkhead/cluster"
+	"github.com/bulkhead-dev/bulkhead/neighbour"
 	"github.com/bulkhead-dev/bulkhead/plan"
 )
 
@@ -19,15 +20,21 @@ type Status struct {
 	Started time.Time `json:"started"`
 	// Ready: all that the source told at first is in force. Until then the
 	// tables of an earlier agent stand.
-	Ready      bool         `json:"ready"`
-	NodeExists bool         `json:"nodeExists"`
-	Source     SourceStatus `json:"source"`
-	Kernel     KernelState  `json:"kernel"`
+	Ready      bool `json:"ready"`
+	NodeExists bool `json:"nodeExists"`
+	// Mode is "enforce" or "audit"; namespaces may choose otherwise.
+	Mode   string       `json:"mode"`
+	Source SourceStatus `json:"source"`
+	Kernel KernelState  `json:"kernel"`
 	// Policies are all that the source has; those that select a pod of this
 	// node are named with the pod.
 	Policies int         `json:"policies"`
 	Pods     []PodStatus `json:"pods"`
 	Faults   []OpenFault `json:"faults"`
+	// Neighbours are other policy engines that filter on this node.
+	Neighbours []neighbour.Engine `json:"neighbours,omitempty"`
+	// Refused: the agent does nothing because of them.
+	Refused bool `json:"refused,omitempty"`
 }
 
 // PodStatus is how a pod of this node is protected.
@@ -43,7 +50,9 @@ type PodStatus struct {
 
 // Protection is one direction of a pod.
 type Protection struct {
-	Isolated bool     `json:"isolated"`
+	Isolated bool `json:"isolated"`
+	// Audited: what the policies deny is noted and let through.
+	Audited  bool     `json:"audited,omitempty"`
 	Policies []string `json:"policies,omitempty"`
 }
 
@@ -54,7 +63,9 @@ func (a *Agent) Status(ctx context.Context) (Status, error) {
 		Node: a.options.Node, Version: a.options.Version, Started: a.started,
 		Source: a.options.Source.Status(), Kernel: a.kernel.State(), Faults: a.faults.list(),
 	}
+	status.Neighbours, status.Refused = a.company.get()
 	a.mu.Lock()
+	status.Mode = modeOf(a.audit)
 	status.Ready, status.NodeExists, status.Policies = a.ready, a.known.node, len(a.known.policies)
 	local := slices.SortedFunc(maps.Values(a.known.local), func(x, y *cluster.Pod) int {
 		return cmp.Or(cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Name.Name, y.Name.Name))
@@ -67,12 +78,27 @@ func (a *Agent) Status(ctx context.Context) (Status, error) {
 		}
 		return status, nil
 	}
-	err := a.engine.View(ctx, func(p *plan.Plan) {
+	err := a.view(ctx, func(p *plan.Plan) {
 		for _, pod := range local {
 			status.Pods = append(status.Pods, a.podStatus(p, pod))
 		}
 	})
 	return status, err
+}
+
+// view reads the plan that is asked for. It is for a time after Ready.
+func (a *Agent) view(ctx context.Context, f func(*plan.Plan)) error {
+	a.mu.Lock()
+	e := a.engine
+	a.mu.Unlock()
+	return e.View(ctx, f)
+}
+
+func modeOf(audit bool) string {
+	if audit {
+		return cluster.ModeAudit
+	}
+	return cluster.ModeEnforce
 }
 
 func (a *Agent) podStatus(p *plan.Plan, pod *cluster.Pod) PodStatus {
@@ -96,6 +122,7 @@ func (p *Protection) add(class *plan.Class) {
 		return
 	}
 	p.Isolated = true
+	p.Audited = class.Audit
 	p.Policies = append(p.Policies, class.Policies...)
 	slices.Sort(p.Policies)
 	p.Policies = slices.Compact(p.Policies)

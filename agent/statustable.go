@@ -17,7 +17,7 @@ func (s Status) Enforces() bool {
 			return false
 		}
 	}
-	return s.Ready && s.Kernel.Failed == "" && s.Source.Failed == ""
+	return s.Ready && !s.Refused && s.Kernel.Failed == "" && s.Source.Failed == ""
 }
 
 // WriteTable is the status as people read it: the node, what is wrong, the pods.
@@ -38,6 +38,8 @@ func (s Status) head() [][]printer.Cell {
 	switch {
 	case s.Kernel.Failed != "":
 		state = printer.Cell{Text: "the kernel refuses the present state: " + s.Kernel.Failed, Style: printer.Alarm}
+	case s.Refused:
+		state = printer.Cell{Text: "refused: another policy engine filters on this node", Style: printer.Alarm}
 	case !s.Ready:
 		state = printer.Cell{Text: "still reading; what was in force before stands", Style: printer.Yellow}
 	}
@@ -48,6 +50,7 @@ func (s Status) head() [][]printer.Cell {
 	return [][]printer.Cell{
 		{bold("node"), node},
 		{bold("agent"), plain(fmt.Sprintf("%s, started %s", s.Version, clock(s.Started)))},
+		{bold("mode"), plain(s.Mode)},
 		{bold("source"), s.Source.cell()},
 		{bold("tables"), state},
 		{bold("policies"), plain(fmt.Sprintf("%d in the cluster", s.Policies))},
@@ -69,6 +72,9 @@ func (s SourceStatus) cell() printer.Cell {
 
 func (s Status) wrong() [][]printer.Cell {
 	var rows [][]printer.Cell
+	for _, e := range s.Neighbours {
+		rows = append(rows, []printer.Cell{{Text: e.Name, Style: printer.Yellow}, plain("filters on this node: " + strings.Join(e.Because, ", "))})
+	}
 	for _, f := range s.Faults {
 		rows = append(rows, []printer.Cell{
 			{Text: f.Object, Style: printer.Yellow}, plain(consequences[f.Reason] + " (since " + clock(f.Since) + "): " + f.Text),
@@ -106,7 +112,11 @@ func (p Protection) cell() printer.Cell {
 	if !p.Isolated {
 		return printer.Cell{Text: "open", Style: printer.Dim}
 	}
-	return printer.Cell{Text: strings.Join(p.Policies, ","), Style: printer.Green}
+	policies := strings.Join(p.Policies, ",")
+	if p.Audited {
+		return printer.Cell{Text: "audit " + policies, Style: printer.Yellow}
+	}
+	return printer.Cell{Text: policies, Style: printer.Green}
 }
 
 func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }

@@ -15,9 +15,12 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/bulkhead-dev/bulkhead/agent"
+	"github.com/bulkhead-dev/bulkhead/cluster"
 	"github.com/bulkhead-dev/bulkhead/cluster/kube"
 	"github.com/bulkhead-dev/bulkhead/conntrack"
+	"github.com/bulkhead-dev/bulkhead/dataplane/audit"
 	"github.com/bulkhead-dev/bulkhead/dataplane/nft"
+	"github.com/bulkhead-dev/bulkhead/neighbour"
 )
 
 const agentHelp = `Enforce network policies on this node, until the process is ended. It reads what
@@ -35,6 +38,8 @@ const agentAddress = "127.0.0.1:9477"
 type agentFlags struct {
 	kubeconfig, manifests, node string
 	listen                      string
+	mode                        string
+	beside                      agent.Beside
 	resetTCP                    bool
 	logFormat                   string
 	logLevel                    slog.Level
@@ -68,6 +73,8 @@ func (f *agentFlags) add(cmd *cobra.Command) {
 	source.flags.StringVar(&f.manifests, "manifests", "", "no API server: the manifests in `DIR`, read again when they change")
 	source.flags.StringVar(&f.node, "node-name", os.Getenv("NODE_NAME"), "this node's `NAME` in the cluster; $NODE_NAME if that is set")
 	enforce := newFlagGroup("Enforcement")
+	enforce.flags.StringVar(&f.mode, "mode", cluster.ModeEnforce, "`enforce|audit`: in audit, what policies deny is logged and let through; namespaces choose with the label "+cluster.ModeLabel)
+	enforce.flags.Var(&f.beside, "beside", "on a node where another policy engine filters: wait until it is gone, audit, or enforce as if alone")
 	enforce.flags.BoolVar(&f.resetTCP, "reset-tcp", false, "answer denied TCP packets with a reset, so that programs fail at once")
 	report := newFlagGroup("Reports")
 	report.flags.StringVar(&f.listen, "listen", agentAddress, "`ADDRESS:PORT` for health, metrics and bulkhead status; empty: none")
@@ -84,6 +91,8 @@ func (f *agentFlags) check() error {
 		return errors.New("--kubeconfig and --manifests exclude each other: what exists comes from one of them")
 	case f.node == "":
 		return errors.New("no node name: give --node-name, or set NODE_NAME by the downward API")
+	case f.mode != cluster.ModeEnforce && f.mode != cluster.ModeAudit:
+		return fmt.Errorf("unknown mode %q: use %s or %s", f.mode, cluster.ModeEnforce, cluster.ModeAudit)
 	case f.logFormat != "text" && f.logFormat != "json":
 		return fmt.Errorf("unknown log format %q: use text or json", f.logFormat)
 	}
@@ -103,7 +112,10 @@ func (f *agentFlags) logger(w io.Writer) *slog.Logger {
 
 func (f *agentFlags) run(ctx context.Context, stderr io.Writer) (err error) {
 	log := f.logger(stderr)
-	options := agent.Options{Node: f.node, Version: version(), Log: log}
+	options := agent.Options{
+		Node: f.node, Version: version(), Log: log,
+		Audit: f.mode == cluster.ModeAudit, Look: neighbour.Kernel, Beside: f.beside,
+	}
 	var background []func(context.Context)
 	if options.Source, err = f.source(log, &options, &background); err != nil {
 		return badInput(err)
@@ -124,6 +136,11 @@ func (f *agentFlags) run(ctx context.Context, stderr io.Writer) (err error) {
 	}
 	defer connections.Close()
 	options.Dataplane, options.Connections = tables, connections
+	if denials, err := audit.Listen(0); err != nil {
+		log.Warn("what audited policies would deny is not logged", "error", err)
+	} else {
+		options.Denials = denials
+	}
 	a := agent.New(options)
 	stop, err := serve(f.listen, a.Handler(), log)
 	if err != nil {

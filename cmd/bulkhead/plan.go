@@ -22,7 +22,10 @@ equal tables give equal text, line by line.
 
 A peer is a group of addresses that satisfy the same selectors and blocks; a class
 is what the policies of some pods of the node say of each group. The kernel's sets
-and maps hold exactly these entries.`
+and maps hold exactly these entries.
+
+With --live it is the kernel of this node that is read, and compared with what the
+agent of this node asks for; the exit code is 1 if the two differ.`
 
 const planDiffHelp = `Print how two plans differ: lines that go start with "-", lines that come with "+".
 
@@ -34,16 +37,26 @@ The exit code is 0 if the plans are equal, 1 if they differ and 2 for bad input.
 func newPlanCommand() *cobra.Command {
 	var in input
 	var out output
-	var node string
+	var node, address string
+	var fromKernel bool
 	cmd := &cobra.Command{
-		Use:     "plan PATH... --node NAME",
+		Use:     "plan [PATH... --node NAME | --live]",
 		Short:   "Print the tables that a node's kernel gets",
 		Long:    planHelp,
 		GroupID: groupModel,
 		Example: `  bulkhead plan examples/web-shop --node node-1
-  bulkhead plan -o json examples/web-shop --node node-1 | jq '.classes[].policies'`,
-		Args: usage(needPaths),
+  bulkhead plan -o json examples/web-shop --node node-1 | jq '.classes[].policies'
+  sudo bulkhead plan --live`,
+		Args: usage(func(cmd *cobra.Command, paths []string) error {
+			if fromKernel {
+				return cobra.NoArgs(cmd, paths)
+			}
+			return needPaths(cmd, paths)
+		}),
 		RunE: func(cmd *cobra.Command, paths []string) error {
+			if fromKernel {
+				return printLive(cmd, out.printer(cmd), address)
+			}
 			p, err := in.plan(cmd, paths, node)
 			if err != nil {
 				return err
@@ -54,6 +67,8 @@ func newPlanCommand() *cobra.Command {
 	in.addFlags(cmd)
 	out.addFlags(cmd)
 	addNodeFlag(cmd, &node)
+	cmd.Flags().BoolVar(&fromKernel, "live", false, "read this node's kernel, and compare with what its agent asks for")
+	cmd.Flags().StringVar(&address, "agent", agentAddress, "with --live, `ADDRESS:PORT` where the agent listens")
 	cmd.AddCommand(newPlanDiffCommand())
 	return cmd
 }
