@@ -44,6 +44,7 @@ type classDocument struct {
 	ID        string        `json:"id"`
 	Direction string        `json:"direction"`
 	Default   string        `json:"default"`
+	Audit     bool          `json:"audit,omitempty"`
 	Policies  []string      `json:"policies"`
 	Rows      []rowDocument `json:"rows"`
 }
@@ -56,7 +57,8 @@ type rowDocument struct {
 	To       uint16 `json:"to,omitempty"`
 }
 
-// MarshalJSON writes the tables as sorted lists; absent ids are "none" or "any".
+// MarshalJSON writes the tables as sorted lists; a local pod that is open in
+// a direction lacks its class, a row for any peer lacks the peer.
 func (p *Plan) MarshalJSON() ([]byte, error) {
 	d := document{
 		Node:  p.Node,
@@ -95,7 +97,7 @@ func (id ClassID) orNone() string {
 
 func (c *Class) document(id ClassID) classDocument {
 	d := classDocument{
-		ID: id.String(), Direction: c.Direction.String(), Default: c.Default.String(),
+		ID: id.String(), Direction: c.Direction.String(), Default: c.Default.String(), Audit: c.Audit,
 		Policies: append([]string{}, c.Policies...), Rows: []rowDocument{},
 	}
 	for _, row := range slices.SortedFunc(maps.Keys(c.Rows), Row.Compare) {

@@ -134,6 +134,10 @@ func TestJSONHoldsEveryTable(t *testing.T) {
 	if want := []int{2, 2, 2, 1, 1, 5}; !reflect.DeepEqual(got, want) {
 		t.Errorf("lengths %v, want %v:\n%s", got, want, text)
 	}
+	p.Classes[0xc1].Audit = true
+	if audited, err := json.Marshal(p); err != nil || !strings.Contains(string(audited), `"audit":true`) {
+		t.Errorf("an audited class does not show (%v):\n%s", err, audited)
+	}
 	if row := d.Classes[0].Rows[1]; row != (rowDocument{Verdict: "deny", Peer: "0000000a", Protocol: "TCP", From: 80, To: 90}) {
 		t.Errorf("second row is %+v", row)
 	}
