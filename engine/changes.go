@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/bulkhead-dev/bulkhead/cluster"
 	"github.com/bulkhead-dev/bulkhead/compile"
@@ -48,17 +49,40 @@ func (e *Engine) SetTier(t policy.Tier) { e.tell(func(c *compile.Compiler) { c.S
 // DeleteTier tells that a tier is gone.
 func (e *Engine) DeleteTier(name string) { e.tell(func(c *compile.Compiler) { c.DeleteTier(name) }) }
 
-// known is what the last Sync told.
-type known struct {
-	namespaces map[string]*cluster.Namespace
-	pods       map[cluster.Name]*cluster.Pod
-	nodes      map[string]*cluster.Node
-	policies   map[policy.Ref]*policy.Policy
-	tiers      map[string]policy.Tier
+// SetServiceAccount tells of a service account that is new or changed.
+func (e *Engine) SetServiceAccount(a *cluster.ServiceAccount) {
+	e.tell(func(c *compile.Compiler) { c.SetServiceAccount(a) })
 }
 
+// DeleteServiceAccount tells that a service account is gone.
+func (e *Engine) DeleteServiceAccount(name cluster.Name) {
+	e.tell(func(c *compile.Compiler) { c.DeleteServiceAccount(name) })
+}
+
+// SetNetworks tells of a set of networks that is new or changed.
+func (e *Engine) SetNetworks(n *policy.Networks) {
+	e.tell(func(c *compile.Compiler) { c.SetNetworks(n) })
+}
+
+// DeleteNetworks tells that a set of networks is gone.
+func (e *Engine) DeleteNetworks(ref policy.Ref) {
+	e.tell(func(c *compile.Compiler) { c.DeleteNetworks(ref) })
+}
+
+// known is what the last Sync told.
+type known struct {
+	snapshot *cluster.Snapshot
+	set      *policy.Set
+}
+
+// newKnown is what a compiler knows from the beginning.
 func newKnown() known {
-	return known{tiers: map[string]policy.Tier{policy.NetworkPolicyTier.Name: policy.NetworkPolicyTier}}
+	set := policy.NewSet()
+	set.Tiers = map[string]policy.Tier{}
+	for _, t := range policy.StandardTiers() {
+		set.Tiers[t.Name] = t
+	}
+	return known{cluster.NewSnapshot(), set}
 }
 
 // Sync tells what the whole cluster is now and returns when it is in force, with
@@ -80,27 +104,30 @@ func (e *Engine) Sync(ctx context.Context, snapshot *cluster.Snapshot, set *poli
 // changes are what turns the known cluster into another, which is known from
 // then on.
 func (k *known) changes(snapshot *cluster.Snapshot, set *policy.Set) []func(*compile.Compiler) {
-	var all []func(*compile.Compiler)
-	all = append(all, differences(k.tiers, set.Tiers,
-		func(c *compile.Compiler, _ string, t policy.Tier) { c.SetTier(t) }, (*compile.Compiler).DeleteTier)...)
-	all = append(all, differences(k.namespaces, snapshot.Namespaces,
-		func(c *compile.Compiler, _ string, n *cluster.Namespace) { c.SetNamespace(n) }, (*compile.Compiler).DeleteNamespace)...)
-	all = append(all, differences(k.nodes, snapshot.Nodes,
-		func(c *compile.Compiler, _ string, n *cluster.Node) { c.SetNode(n) }, (*compile.Compiler).DeleteNode)...)
-	all = append(all, differences(k.pods, snapshot.Pods,
-		func(c *compile.Compiler, _ cluster.Name, p *cluster.Pod) { c.SetPod(p) }, (*compile.Compiler).DeletePod)...)
-	all = append(all, differences(k.policies, set.Policies,
-		func(c *compile.Compiler, _ policy.Ref, p *policy.Policy) { c.SetPolicy(p) }, (*compile.Compiler).DeletePolicy)...)
-	k.tiers, k.policies = maps.Clone(set.Tiers), maps.Clone(set.Policies)
-	k.namespaces, k.nodes, k.pods = maps.Clone(snapshot.Namespaces), maps.Clone(snapshot.Nodes), maps.Clone(snapshot.Pods)
-	return all
+	was, wasSet := k.snapshot, k.set
+	changes := slices.Concat(
+		differences(wasSet.Tiers, set.Tiers, (*compile.Compiler).SetTier, (*compile.Compiler).DeleteTier),
+		differences(was.Namespaces, snapshot.Namespaces, (*compile.Compiler).SetNamespace, (*compile.Compiler).DeleteNamespace),
+		differences(was.Nodes, snapshot.Nodes, (*compile.Compiler).SetNode, (*compile.Compiler).DeleteNode),
+		differences(was.ServiceAccounts, snapshot.ServiceAccounts, (*compile.Compiler).SetServiceAccount, (*compile.Compiler).DeleteServiceAccount),
+		differences(was.Pods, snapshot.Pods, (*compile.Compiler).SetPod, (*compile.Compiler).DeletePod),
+		differences(wasSet.Networks, set.Networks, (*compile.Compiler).SetNetworks, (*compile.Compiler).DeleteNetworks),
+		differences(wasSet.Policies, set.Policies, (*compile.Compiler).SetPolicy, (*compile.Compiler).DeletePolicy),
+	)
+	// The maps are the caller's, who may go on changing them.
+	k.snapshot = &cluster.Snapshot{
+		Namespaces: maps.Clone(snapshot.Namespaces), Nodes: maps.Clone(snapshot.Nodes),
+		ServiceAccounts: maps.Clone(snapshot.ServiceAccounts), Pods: maps.Clone(snapshot.Pods),
+	}
+	k.set = &policy.Set{Tiers: maps.Clone(set.Tiers), Networks: maps.Clone(set.Networks), Policies: maps.Clone(set.Policies)}
+	return changes
 }
 
-func differences[K, V comparable](old, now map[K]V, set func(*compile.Compiler, K, V), gone func(*compile.Compiler, K)) []func(*compile.Compiler) {
+func differences[K, V comparable](old, now map[K]V, set func(*compile.Compiler, V), gone func(*compile.Compiler, K)) []func(*compile.Compiler) {
 	var all []func(*compile.Compiler)
 	for k, v := range now {
 		if was, ok := old[k]; !ok || was != v {
-			all = append(all, func(c *compile.Compiler) { set(c, k, v) })
+			all = append(all, func(c *compile.Compiler) { set(c, v) })
 		}
 	}
 	for k := range old {

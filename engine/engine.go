@@ -46,9 +46,9 @@ type Options struct {
 	Connections Connections
 	// Audit lets through, and notes, what policies deny, but for namespaces
 	// that choose otherwise.
-	Audit bool
-	Log         *slog.Logger  // nil: none
-	RetryAfter  time.Duration // after a failure; zero: a second
+	Audit      bool
+	Log        *slog.Logger  // nil: none
+	RetryAfter time.Duration // after a failure; zero: a second
 }
 
 // ErrClosed is the error of what was still waiting when the engine was closed.
