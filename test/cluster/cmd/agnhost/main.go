@@ -1,23 +1,22 @@
 // Command agnhost stands in front of the real agnhost, the image of the
-// Kubernetes test suites, and does its SCTP itself where the kernel has no SCTP
-// sockets. Everything else is the real one's, at /agnhost.real.
+// Kubernetes test suites, at /agnhost.real.
+//
+// It does SCTP itself where the kernel has no SCTP sockets. It does "connect"
+// itself too, as the real one does and in the same words: a suite runs that tens
+// of thousands of times, and starting the real one takes ten times the CPU of
+// everything else about it. Everything else is the real one's.
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	pion "github.com/pion/sctp"
-	"github.com/spf13/pflag"
 
 	"github.com/bulkhead-dev/bulkhead/test/cluster/sctp"
 )
@@ -25,23 +24,18 @@ import (
 const (
 	realAgnhost = "/agnhost.real"
 	portPrefix  = "SERVE_SCTP_PORT_"
-	// defaultTimeout is agnhost's for SCTP when it is given none: the kernel's
-	// patience, about.
-	defaultTimeout = time.Minute
 )
 
 func main() {
 	args := os.Args[1:]
-	if len(args) > 0 && !sctp.Supported() {
-		switch args[0] {
-		case "connect":
-			if target, timeout, data, ok := parseConnect(args[1:]); ok {
-				os.Exit(connect(target, timeout, data))
-			}
-		case "porter":
-			if values, rest := sctpPorts(os.Environ()); len(values) > 0 {
-				os.Exit(porter(values, args, rest))
-			}
+	if len(args) > 0 && args[0] == "connect" {
+		if r, ok := parseConnect(args[1:]); ok && (r.protocol != "sctp" || !sctp.Supported()) {
+			os.Exit(r.connect())
+		}
+	}
+	if len(args) > 0 && args[0] == "porter" && !sctp.Supported() {
+		if values, rest := sctpPorts(os.Environ()); len(values) > 0 {
+			os.Exit(porter(values, args, rest))
 		}
 	}
 	os.Exit(fail("OTHER: %v", syscall.Exec(realAgnhost, os.Args, os.Environ())))
@@ -50,54 +44,6 @@ func main() {
 func fail(format string, args ...any) int {
 	fmt.Fprintf(os.Stderr, format+"\n", args...)
 	return 1
-}
-
-// parseConnect reads the arguments of agnhost connect; ok is false if they do
-// not ask for SCTP.
-func parseConnect(args []string) (target string, timeout time.Duration, data string, ok bool) {
-	flags := pflag.NewFlagSet("connect", pflag.ContinueOnError)
-	flags.ParseErrorsWhitelist.UnknownFlags = true
-	flags.SetOutput(io.Discard)
-	protocol := flags.String("protocol", "tcp", "")
-	flags.DurationVar(&timeout, "timeout", defaultTimeout, "")
-	flags.StringVar(&data, "sctp-data", "foo", "")
-	if err := flags.Parse(args); err != nil || *protocol != "sctp" || flags.NArg() != 1 {
-		return "", 0, "", false
-	}
-	return flags.Arg(0), timeout, data, true
-}
-
-// connect succeeds once the server has answered, and says why not in agnhost's
-// words.
-func connect(target string, timeout time.Duration, data string) int {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	conn, err := sctp.Dial(ctx, target)
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return fail("TIMEOUT")
-	case errors.Is(err, sctp.ErrRefused):
-		return fail("REFUSED")
-	case err != nil:
-		return fail("OTHER: %v", err)
-	}
-	deadline, _ := ctx.Deadline()
-	if err := errors.Join(conn.SetReadDeadline(deadline), exchange(conn, data)); err != nil {
-		return fail("OTHER: %v", err)
-	}
-	closing, done := context.WithTimeout(ctx, time.Second)
-	defer done()
-	// What was to be shown has been: an unanswered goodbye is no failure.
-	_ = conn.Close(closing)
-	return 0
-}
-
-func exchange(conn *sctp.Conn, data string) error {
-	if _, err := conn.Write([]byte(data + "\n")); err != nil {
-		return err
-	}
-	_, err := conn.Read(make([]byte, 1024))
-	return err
 }
 
 // sctpPorts takes the SCTP servers out of porter's environment.

@@ -1,0 +1,191 @@
+package conformance
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-dev/bulkhead/test/cluster/binaries"
+)
+
+// A Report is what many runs amount to.
+type Report struct {
+	Runs []*Run
+	Date time.Time
+}
+
+// Err joins what is wrong with any run.
+func (r *Report) Err() []error {
+	var all []error
+	for _, run := range r.Runs {
+		if err := run.Err(); err != nil {
+			all = append(all, err)
+		}
+	}
+	return all
+}
+
+// page is the report; its table has a row for each suite on each kind of cluster.
+var page = template.Must(template.New("page").Funcs(template.FuncMap{"join": strings.Join}).Parse(`# Conformance
+
+Written by ` + "`make conformance`" + ` on {{ .Date.Format "2 January 2006" }}; do not edit.
+
+| Suite | kube-proxy | Pod network | IP |{{ range .Engines }} {{ . }} |{{ end }}
+|---|---|---|---|{{ range .Engines }}---|{{ end }}
+{{ range .Rows }}| {{ .Suite }} | {{ .Setup.ProxyMode }} | {{ .Setup.PodNetwork }} | {{ .Setup.Families }} |{{ range .Cells }} {{ . }} |{{ end }}
+{{ end }}
+A cell says how many specs passed and how long they took. The column without an
+engine is the check that a suite can fail: what passes there does so because it
+expects a connection, or only writes and reads policies.
+
+Every run has a fresh cluster of two nodes: etcd, kube-apiserver,
+kube-controller-manager, kube-scheduler and kube-proxy as released, and pods as
+network namespaces behind a kubelet stand-in (test/cluster). The clients in the
+pods are agnhost, with ` + "`connect`" + ` done by a front that a test compares
+with the real one; SCTP is done over raw sockets where the kernel has no SCTP
+sockets.
+
+## What failed
+{{ range .Failures }}
+{{ .Title }}:
+{{ range .Names }}
+- {{ . }}{{ end }}
+{{ else }}
+With an engine, nothing.
+{{ end }}
+## Commands
+{{ range .Commands }}
+    {{ join . " " }}
+{{ end }}
+Versions:
+{{ range .Versions }}
+- {{ . }}{{ end }}
+`))
+
+type row struct {
+	Suite string
+	Setup Setup
+	Cells []string
+}
+
+type failures struct {
+	Title string
+	Names []string
+}
+
+// Write writes the report as Markdown.
+func (r *Report) Write(w io.Writer) error {
+	versions, err := r.versions()
+	if err != nil {
+		return err
+	}
+	engines := r.engines()
+	var b bytes.Buffer
+	err = page.Execute(&b, map[string]any{
+		"Date": r.Date, "Engines": engines, "Rows": r.rows(engines), "Failures": r.failures(),
+		"Commands": r.commands(), "Versions": versions,
+	})
+	if err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	_, err = w.Write(b.Bytes())
+	return err
+}
+
+const noEngine = "no engine"
+
+func (r *Run) engine() string {
+	if r.Setup.Engine.None() {
+		return noEngine
+	}
+	return r.Setup.Engine.Name
+}
+
+// engines are the columns; the one without comes last.
+func (r *Report) engines() []string {
+	seen := map[string]bool{}
+	for _, run := range r.Runs {
+		seen[run.engine()] = true
+	}
+	names := slices.Sorted(maps.Keys(seen))
+	if i := slices.Index(names, noEngine); i >= 0 {
+		names = append(slices.Delete(names, i, i+1), noEngine)
+	}
+	return names
+}
+
+func (r *Report) rows(engines []string) []row {
+	var rows []row
+	for _, run := range r.Runs {
+		setup := run.Setup
+		setup.Engine = Engine{}
+		same := func(o row) bool {
+			return o.Suite == run.Suite && o.Setup.ProxyMode == setup.ProxyMode && o.Setup.PodNetwork == setup.PodNetwork && o.Setup.Families == setup.Families
+		}
+		i := slices.IndexFunc(rows, same)
+		if i < 0 {
+			i = len(rows)
+			rows = append(rows, row{Suite: run.Suite, Setup: setup, Cells: make([]string, len(engines))})
+		}
+		passed := len(run.Specs) - len(run.Failed())
+		rows[i].Cells[slices.Index(engines, run.engine())] = fmt.Sprintf("%d of %d in %s", passed, len(run.Specs), run.Took.Round(time.Second))
+	}
+	return rows
+}
+
+// failures are those of engines: that specs fail without one is as it should be.
+func (r *Report) failures() []failures {
+	var all []failures
+	for _, run := range r.Runs {
+		if names := run.Failed(); len(names) > 0 && !run.Setup.Engine.None() {
+			all = append(all, failures{Title: run.title(), Names: names})
+		}
+	}
+	return all
+}
+
+func (r *Report) commands() [][]string {
+	var all [][]string
+	for _, run := range r.Runs {
+		known := slices.ContainsFunc(all, func(c []string) bool { return slices.Equal(c, run.Command) })
+		if !known {
+			all = append(all, run.Command)
+		}
+	}
+	return all
+}
+
+// versions lists what was run, engines with their commands.
+func (r *Report) versions() ([]string, error) {
+	seen := map[string]bool{}
+	for _, run := range r.Runs {
+		if e := run.Setup.Engine; !e.None() {
+			seen[fmt.Sprintf("%s %s: `%s`", e.Name, e.Version, strings.Join(append([]string{baseName(e.Command[0])}, e.Command[1:]...), " "))] = true
+		}
+	}
+	lines := slices.Sorted(maps.Keys(seen))
+	for _, of := range []struct{ title, program string }{
+		{"Kubernetes", "kube-apiserver"}, {"etcd", "etcd"}, {"CoreDNS", "coredns"}, {"ginkgo", "ginkgo"}, {"cyclonus", "cyclonus"},
+	} {
+		version, err := binaries.Version(of.program)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, of.title+" "+version)
+	}
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return nil, fmt.Errorf("ask for kernel version: %w", err)
+	}
+	release, _, _ := strings.Cut(unix.ByteSliceToString(name.Release[:]), "-")
+	return append(lines, "Linux "+release), nil
+}
+
+func baseName(path string) string { return path[strings.LastIndex(path, "/")+1:] }
