@@ -35,3 +35,21 @@ lint: ## gofmt, go vet, go mod tidy, staticcheck
 test-race: ## the tests under the race detector (slow)
 	@hack/need go gcc nft ip conntrack iptables
 	$(GO) test -race -timeout 60m ./...
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (30s)
+	@hack/need go gcc
+	@hack/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: bench-compile bench-datapath ## all benchmarks
+
+.PHONY: bench-compile
+bench-compile: ## compile: full and one change, 1,000 to 100,000 pods, 10 to 10,000 policies
+	@hack/need go
+	$(GO) test -run '^$$' -bench . -benchmem ./compile
+
+.PHONY: bench-datapath
+bench-datapath: ## packets: no firewall, conntrack, Bulkhead and iptables with 10 to 10,000 policies
+	@hack/need go ip iptables ipset
+	$(GO) run ./bench/datapath
