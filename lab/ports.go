@@ -194,6 +194,9 @@ func hasSCTP() bool {
 	return true
 }
 
+// NoSCTP is the note of labs that cannot do without it.
+const NoSCTP = "this kernel has no SCTP: nothing listens on SCTP ports, and connections to them are not tried"
+
 // notes are what is not as it would be in a cluster.
 func (l *Lab) notes() []string {
 	var notes []string
@@ -202,7 +205,7 @@ func (l *Lab) notes() []string {
 		wantsSCTP = wantsSCTP || slices.ContainsFunc(pod.Ports, func(p cluster.Port) bool { return p.Protocol == traffic.SCTP })
 	}
 	if wantsSCTP && !hasSCTP() {
-		notes = append(notes, "this kernel has no SCTP: nothing listens on SCTP ports, and connections to them are not measured")
+		notes = append(notes, NoSCTP)
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.nodes)) {
 		_, taken := nodePorts(l.snapshot, name)

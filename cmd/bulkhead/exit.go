@@ -25,6 +25,12 @@ type inputError struct{ error }
 
 func (e inputError) Unwrap() error { return e.error }
 
+// exitStatus ends a command with the exit code of a program that it ran, which
+// has said itself what there is to say.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit code %d", int(s)) }
+
 // badInput marks an error as the user's to mend. Nil stays nil.
 func badInput(err error) error {
 	if err == nil {
@@ -46,9 +52,12 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 // report prints what went wrong, one line per error, and chooses the exit code.
 func report(stderr io.Writer, err error) int {
 	var input inputError
+	var status exitStatus
 	switch {
 	case err == nil:
 		return exitFine
+	case errors.As(err, &status):
+		return int(status)
 	case errors.Is(err, errNo):
 		return exitNo
 	}

@@ -46,6 +46,7 @@ func newRootCommand() *cobra.Command {
 	root.AddCommand( // one line per command
 		newMatrixCommand(),
 		newExplainCommand(),
+		newLabCommand(),
 		newPlanCommand(),
 		newAgentCommand(),
 		newStatusCommand(),

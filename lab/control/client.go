@@ -111,16 +111,9 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 	return s, c.ask(ctx, request{Op: opStatus}, s, nil)
 }
 
-// Stop ends the lab and returns when it is gone.
+// Stop makes the lab end.
 func (c *Client) Stop(ctx context.Context) error {
-	if err := c.ask(ctx, request{Op: opStop}, nil, nil); err != nil {
-		return err
-	}
-	// The server closes all connections last of all.
-	if _, err := io.Copy(io.Discard, c.conn.socket); err != nil {
-		return fmt.Errorf("wait for the lab's end: %w", err)
-	}
-	return nil
+	return c.ask(ctx, request{Op: opStop}, nil, nil)
 }
 
 // Exec runs a program with this process's own standard files, or a terminal in

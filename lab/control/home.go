@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,6 +31,12 @@ const (
 	lockFile   = ".lock"
 	logFile    = ".log"
 )
+
+// HomeAt is a folder that OpenHome has found before.
+func HomeAt(dir string) Home { return Home{dir} }
+
+// Dir is the folder's path.
+func (h Home) Dir() string { return h.dir }
 
 // OpenHome finds the user's folder and makes it if need be. Nobody else may
 // write to it.
@@ -113,6 +120,21 @@ func (h Home) Holder(name string) (int, error) {
 	return int(lock.Pid), nil
 }
 
+// Available tells whether a new lab can have a name.
+func (h Home) Available(name string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	if pid, err := h.Holder(name); err != nil || pid != 0 {
+		return errors.Join(err, alreadyUp(name))
+	}
+	return nil
+}
+
+func alreadyUp(name string) error {
+	return inputf("lab %s is up already: use another --name, or bulkhead lab down --name %s", name, name)
+}
+
 // claim is a process's hold of a lab's name.
 type claim struct {
 	home     Home
@@ -149,7 +171,7 @@ func (c *claim) takeLock() error {
 		err = unix.FcntlFlock(c.lock.Fd(), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
 			c.lock.Close()
-			return inputf("lab %s is up already: use another --name, or bulkhead lab down --name %s", c.name, c.name)
+			return alreadyUp(c.name)
 		}
 		if err != nil {
 			c.lock.Close()
@@ -197,9 +219,27 @@ const (
 	endCheck = 20 * time.Millisecond
 )
 
-// Clear removes what is left of a lab: its process, if that does not answer, and
-// its files. It tells whether there was anything.
-func (h Home) Clear(name string) (bool, error) {
+// Down ends a lab, removes what is left of it, and tells whether there was
+// anything.
+func (h Home) Down(ctx context.Context, name string) (bool, error) {
+	client, err := h.Dial(name)
+	if err != nil {
+		return h.clear(name)
+	}
+	defer client.Close()
+	ask, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	if err := client.Stop(ask); err == nil {
+		if pid, err := h.Holder(name); err == nil && pid != 0 {
+			_, _ = h.awaitEnd(name, pid)
+		}
+	}
+	_, err = h.clear(name)
+	return true, err
+}
+
+// clear removes what is left of a lab: its process, if it has one, and its files.
+func (h Home) clear(name string) (bool, error) {
 	names, err := h.Names()
 	if err != nil || !slices.Contains(names, name) {
 		return false, err

@@ -134,13 +134,17 @@ func (c *session) probe(ctx context.Context, filter Filter) (*Probed, error) {
 }
 
 func probed(view lab.View, connections []verdict.Connection, measured []lab.Measurement) *Probed {
-	p := &Probed{Notes: view.Notes}
+	p := &Probed{Notes: slices.Clone(view.Notes)}
 	verdicts := make([]*traffic.Verdict, len(measured))
 	for i, m := range measured {
 		verdicts[i] = m.Verdict()
 		p.Answers = append(p.Answers, Answer{m.Connection.String(), m.Outcome, m.Answer})
-		if m.Err != nil && !errors.Is(m.Err, lab.ErrNotMeasured) {
+		switch {
+		case m.Err == nil:
+		case !errors.Is(m.Err, lab.ErrNotMeasured):
 			p.Failed = append(p.Failed, fmt.Sprintf("%s: %v", m.Connection, m.Err))
+		case !slices.Contains(p.Notes, lab.NoSCTP):
+			p.Notes = append(p.Notes, lab.NoSCTP)
 		}
 	}
 	p.Matrix = matrix.New(verdict.New(view.Snapshot, view.Policies), connections, verdicts)

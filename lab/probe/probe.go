@@ -58,6 +58,17 @@ func (o Outcome) String() string {
 // MarshalText writes the outcome as String does.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
+// UnmarshalText reads what MarshalText writes.
+func (o *Outcome) UnmarshalText(text []byte) error {
+	for _, known := range []Outcome{Unknown, Silent, Refused, Answered} {
+		if known.String() == string(text) {
+			*o = known
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown outcome %q", text)
+}
+
 // Verdict is what the outcome says of the way there: a closed port refuses only
 // what arrives. It is false where nothing is known.
 func (o Outcome) Verdict() (traffic.Verdict, bool) {

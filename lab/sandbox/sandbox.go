@@ -20,8 +20,8 @@ import (
 // needed are the capabilities without which there are no network namespaces.
 const needed = 1<<unix.CAP_SYS_ADMIN | 1<<unix.CAP_NET_ADMIN
 
-// Command is this program with other arguments, in a sandbox. It is in a process
-// group of its own: what a terminal sends to its parent does not reach it.
+// Command is this program with other arguments, in a sandbox. It has a session of
+// its own: what a terminal sends to its parent does not reach it.
 func Command(args ...string) (*exec.Cmd, error) {
 	privileged, err := hasNeeded()
 	if err != nil {
@@ -29,7 +29,8 @@ func Command(args ...string) (*exec.Cmd, error) {
 	}
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Args[0] = os.Args[0] // by which some programs know who they are
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Cloneflags: unix.CLONE_NEWNET}
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_NEWNET}
 	if !privileged {
 		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
