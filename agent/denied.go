@@ -135,4 +135,20 @@ func (c *deniedCounts) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(deniedPackets, prometheus.CounterValue, float64(n), labels...)
 		out <- prometheus.MustNewConstMetric(deniedBytes, prometheus.CounterValue, float64(c.bytes[by]), labels...)
 	}
+	c.prune()
+}
+
+// prune drops the series that no class can add to: namespaces come and go. They
+// have been read once with their last value.
+func (c *deniedCounts) prune() {
+	live := map[deniedBy]bool{}
+	for _, by := range c.classes {
+		live[by] = true
+	}
+	for by := range c.packets {
+		if !live[by] {
+			delete(c.packets, by)
+			delete(c.bytes, by)
+		}
+	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/dataplane/nft"
 	"github.com/bulkhead-dev/bulkhead/plan"
+	"github.com/bulkhead-dev/bulkhead/policy"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
 
@@ -71,6 +72,15 @@ func TestDeniedPacketsAreInTheMetrics(t *testing.T) {
 		_, body := get(t, l, PathMetrics, "192.0.2.1:1")
 		if want := `bulkhead_denied_packets_total{direction="ingress",mode="enforce",namespace="shop"} 3` + "\n"; !strings.Contains(body, want) {
 			t.Errorf("no line %q in\n%s", want, body)
+		}
+	}
+	for ref := range denyAll("deny") {
+		l.told(t, Batch{Policies: map[policy.Ref]*policy.Policy{ref: nil}})
+	}
+	d.denied = nil
+	for i, want := range []bool{true, false} {
+		if _, body := get(t, l, PathMetrics, "192.0.2.1:1"); strings.Contains(body, "denied_packets_total{") != want {
+			t.Errorf("scrape %d after the class went: there %t, want %t", i+1, !want, want)
 		}
 	}
 	d.err = errors.New("no counters")
