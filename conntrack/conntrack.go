@@ -21,7 +21,6 @@ import (
 
 	"github.com/mdlayher/netlink"
 	rtnetlink "github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-dev/bulkhead/dataplane/namespace"
@@ -71,7 +70,7 @@ func (t *Table) open() error {
 	if t.conn, err = dial(t.netns.FD()); err != nil {
 		return err
 	}
-	if t.links, err = rtnetlink.NewHandleAt(netns.NsHandle(t.netns.FD()), unix.NETLINK_ROUTE); err != nil {
+	if t.links, err = rtnetlink.NewHandleAt(t.netns.NsHandle(), unix.NETLINK_ROUTE); err != nil {
 		return fmt.Errorf("open route socket: %w", err)
 	}
 	return nil

@@ -13,7 +13,6 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	rtnetlink "github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-dev/bulkhead/plan"
@@ -222,7 +221,7 @@ func (d *Dataplane) checkBridges(context.Context) ([]Problem, error) {
 }
 
 func (d *Dataplane) bridgesWithPorts() ([]string, error) {
-	links, err := rtnetlink.NewHandleAt(netns.NsHandle(d.netns.FD()), unix.NETLINK_ROUTE)
+	links, err := rtnetlink.NewHandleAt(d.netns.NsHandle(), unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("open route socket: %w", err)
 	}
