@@ -23,11 +23,11 @@ const (
 // address is one address with its claimants.
 type address struct {
 	addr            netip.Addr
-	owners          []*pod // one, unless something is wrong or late
-	nodes           int    // that have it
-	group           *group // nil: that of the block around it
-	egress, ingress *class // of the owners that run on this node
-	dirty           bool   // in Compiler.dirty
+	owners          []*pod  // one, unless something is wrong or late
+	nodes           []*host // that have it
+	group           *group  // nil: that of the block around it
+	egress, ingress *class  // of the owners that run on this node
+	dirty           bool    // in Compiler.dirty
 }
 
 func newAddresses() *addresses {
@@ -56,7 +56,7 @@ func (x *addresses) get(addr netip.Addr) *address {
 
 // tidy forgets an address that nobody claims.
 func (x *addresses) tidy(a *address) {
-	if len(a.owners) > 0 || a.nodes > 0 {
+	if len(a.owners)+len(a.nodes) > 0 {
 		return
 	}
 	delete(x.byAddr, a.addr)
@@ -104,28 +104,6 @@ func (x *addresses) inside(p netip.Prefix, visit func(*address)) {
 	}
 }
 
-func (c *Compiler) settleNodes() {
-	for name, object := range c.pending.nodes {
-		if old, ok := c.nodes[name]; ok {
-			c.countNode(addrsOf(old.Addrs), -1)
-		}
-		if object == nil {
-			delete(c.nodes, name)
-			continue
-		}
-		c.nodes[name] = object
-		c.countNode(addrsOf(object.Addrs), 1)
-	}
-}
-
-func (c *Compiler) countNode(addrs []netip.Addr, n int) {
-	for _, addr := range addrs {
-		a := c.addresses.get(addr)
-		a.nodes += n
-		c.dirty.address(a)
-	}
-}
-
 // settleAddrs finds the groups of addresses that may have another now.
 func (c *Compiler) settleAddrs() {
 	known := map[stand]*group{}
@@ -145,7 +123,7 @@ type stand struct {
 // is worked out for one address is known for all that stand alike.
 func (c *Compiler) groupOf(a *address, known map[stand]*group) *group {
 	around := c.nets.find(netip.PrefixFrom(a.addr, a.addr.BitLen()))
-	if len(a.owners) != 1 || a.nodes > 0 {
+	if len(a.owners) != 1 || len(a.nodes) > 0 {
 		return c.disputed(a, around)
 	}
 	at := stand{a.owners[0].set, around}
@@ -167,8 +145,8 @@ func (c *Compiler) disputed(a *address, around *net) *group {
 	for _, p := range a.owners {
 		variants = append(variants, slices.Concat(p.set.matchers, around.matchers))
 	}
-	if a.nodes > 0 && len(variants) > 0 {
-		variants = append(variants, around.matchers)
+	for _, n := range a.nodes {
+		variants = append(variants, slices.Concat(n.matchers, around.matchers))
 	}
 	if g := c.intern(variants); g != around.group {
 		return g

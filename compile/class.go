@@ -31,7 +31,7 @@ func (c *class) digest() [sha256.Size]byte { return sha256.Sum256([]byte(c.key))
 
 // classify finds the classes of an address anew.
 func (c *Compiler) classify(a *address) {
-	egress, ingress := c.classOf(a.owners, traffic.Egress), c.classOf(a.owners, traffic.Ingress)
+	egress, ingress := c.classOf(a, traffic.Egress), c.classOf(a, traffic.Ingress)
 	c.holdClass(egress, 1)
 	c.holdClass(ingress, 1)
 	c.holdClass(a.egress, -1)
@@ -41,11 +41,14 @@ func (c *Compiler) classify(a *address) {
 
 // classOf is the class of an address's local claimants; nil if no policy selects
 // any of them.
-func (c *Compiler) classOf(owners []*pod, d traffic.Direction) *class {
+func (c *Compiler) classOf(a *address, d traffic.Direction) *class {
 	bySide := map[string]*side{}
-	for _, p := range owners {
-		if p.local != nil && p.local.side(d) != nil {
-			bySide[p.local.side(d).key] = p.local.side(d)
+	for _, p := range a.owners {
+		if p.local == nil {
+			continue
+		}
+		if s := p.side(a, d); s != nil {
+			bySide[s.key] = s
 		}
 	}
 	if len(bySide) == 0 {
@@ -183,15 +186,25 @@ func (c *Compiler) assemble(k *class) {
 
 // pipeline is the tiers that a connection passes, with their policies.
 type pipeline struct {
-	stages   []stage
-	at       map[*ruleset]place // of its first rule
-	any      []place            // the rules for any peer
-	resolved map[portName][]uint16
+	stages []stage
+	at     map[*ruleset][]spot // one, or one in each lane of a tier
+	any    []place             // the rules for any peer
+	free   []tally             // the clauses that any peer may satisfy
+	side   *side
 }
 
-// stage is a tier's part; what no rule decides meets the end, which is Pass for
-// a tier that does not isolate.
-type stage struct{ end policy.Action }
+// stage is a tier's part, or one of two lanes of it; what no rule decides meets
+// the end, which is Pass for a tier that does not isolate.
+type stage struct {
+	end   policy.Action
+	joint bool // the next stage is the tier's other lane
+}
+
+// spot is where a policy's rules stand in a pipeline.
+type spot struct {
+	stage, order int32
+	deny         int32 // the order of rules that deny
+}
 
 // place is a rule's place in a pipeline.
 type place struct {
@@ -200,25 +213,26 @@ type place struct {
 }
 
 func (c *Compiler) pipeline(s *side, d traffic.Direction) *pipeline {
-	p := &pipeline{at: map[*ruleset]place{}, resolved: s.resolved}
+	p := &pipeline{at: map[*ruleset][]spot{}, side: s}
 	policies := slices.Clone(s.policies)
 	slices.SortStableFunc(policies, c.compare)
-	tier := -1
-	for order, r := range policies {
-		if at := c.placeOf(r); at != tier {
-			tier = at
-			p.stages = append(p.stages, stage{policy.Pass})
+	order := int32(0)
+	for len(policies) > 0 {
+		n := 1
+		for n < len(policies) && policies[n].Tier == policies[0].Tier {
+			n++
 		}
-		stage := &p.stages[len(p.stages)-1]
-		t, exists := c.tiers[r.Tier]
+		tier, exists := c.tiers[policies[0].Tier]
 		if !exists {
-			stage.end = policy.Deny
-			continue
+			p.stages = append(p.stages, stage{end: policy.Deny})
+			return p // it is the last one
 		}
-		if r.In(d).Isolates {
-			stage.end = t.End
+		lanes := lanesOf(policies[:n])
+		policies = policies[n:]
+		for i, l := range lanes {
+			p.stages = append(p.stages, stage{l.end(tier, d), i < len(lanes)-1})
+			order = p.add(l, d, order)
 		}
-		p.add(*r.ruleset(d), int32(order))
 	}
 	return p
 }
@@ -238,12 +252,47 @@ func (c *Compiler) compare(a, b *record) int {
 	return policy.Compare(a.Policy, b.Policy)
 }
 
-func (p *pipeline) add(r *ruleset, order int32) {
-	stage := int32(len(p.stages) - 1)
-	p.at[r] = place{stage: stage, order: order}
-	for i := range r.rules {
-		if r.rules[i].anyPeer {
-			p.any = append(p.any, place{stage, order, int32(i), &r.rules[i]})
+// add puts the policies of a lane at the pipeline's end and returns the next
+// order.
+func (p *pipeline) add(l lane, d traffic.Direction, order int32) int32 {
+	denies := order
+	if l.union {
+		order += int32(len(l.policies)) // behind what denies
+	}
+	for i, r := range l.policies {
+		rules := *r.ruleset(d)
+		at := spot{stage: int32(len(p.stages) - 1), order: order + int32(i), deny: denies + int32(i)}
+		if len(p.at[rules]) == 0 {
+			for _, c := range rules.free {
+				p.free = append(p.free, tally{rules: rules, clause: c})
+			}
+		}
+		p.at[rules] = append(p.at[rules], at)
+		for n := range rules.rules {
+			if rules.rules[n].anyPeer && !p.side.isWithout(r, int32(n)) {
+				p.any = append(p.any, at.of(rules, int32(n)))
+			}
 		}
 	}
+	return order + int32(len(l.policies))
+}
+
+// of is a rule's place.
+func (s spot) of(r *ruleset, n int32) place {
+	at := place{stage: s.stage, order: s.order, rule: n, is: &r.rules[n]}
+	if at.is.action == policy.Deny {
+		at.order = s.deny
+	}
+	return at
+}
+
+// appendPlaces adds a rule at its places in the pipeline.
+func (p *pipeline) appendPlaces(to []place, r *ruleset, n int32) []place {
+	if p.side.isWithout(r.record, n) {
+		return to
+	}
+	for _, s := range p.at[r] {
+		to = append(to, s.of(r, n))
+	}
+	return to
 }

@@ -49,7 +49,9 @@ type Compiler struct {
 
 	namespaces map[string]*namespace
 	pods       map[cluster.Name]*pod
-	nodes      map[string]*cluster.Node
+	nodes      map[string]*host
+	accounts   map[cluster.Name]*cluster.ServiceAccount
+	networks   map[policy.Ref]*policy.Networks
 	shelves    *shelves
 	sets       map[string]*set
 	locals     map[*pod]struct{}
@@ -61,6 +63,9 @@ type Compiler struct {
 	ports     map[portName]*portUse
 	idle      map[*matcher]struct{} // perhaps without rules
 	nets      *nets
+
+	nodeMatchers    map[*matcher]struct{}
+	networkMatchers map[*matcher]struct{}
 
 	groups     map[string]*group // by key
 	stirred    map[*group]struct{}
@@ -79,6 +84,8 @@ type pending struct {
 	namespaces map[string]*cluster.Namespace
 	nodes      map[string]*cluster.Node
 	pods       map[cluster.Name]*cluster.Pod
+	accounts   map[cluster.Name]*cluster.ServiceAccount
+	networks   map[policy.Ref]*policy.Networks
 	policies   map[policy.Ref]*policy.Policy
 }
 
@@ -92,7 +99,7 @@ type dirty struct {
 }
 
 // New is a compiler for a node, in a cluster where nothing exists yet but the
-// NetworkPolicy tier.
+// standard tiers.
 func New(node string) *Compiler {
 	c := &Compiler{
 		node:       node,
@@ -103,7 +110,9 @@ func New(node string) *Compiler {
 		subjects:   newSelectorIndex[*record](),
 		namespaces: map[string]*namespace{},
 		pods:       map[cluster.Name]*pod{},
-		nodes:      map[string]*cluster.Node{},
+		nodes:      map[string]*host{},
+		accounts:   map[cluster.Name]*cluster.ServiceAccount{},
+		networks:   map[policy.Ref]*policy.Networks{},
 		shelves:    newShelves(),
 		sets:       map[string]*set{},
 		locals:     map[*pod]struct{}{},
@@ -119,10 +128,15 @@ func New(node string) *Compiler {
 		classes:    map[string]*class{},
 		stirredCls: map[*class]struct{}{},
 		classNames: newNames[plan.ClassID, *class](),
+
+		nodeMatchers:    map[*matcher]struct{}{},
+		networkMatchers: map[*matcher]struct{}{},
 	}
 	c.pending.reset()
 	c.dirty.reset()
-	c.SetTier(policy.NetworkPolicyTier)
+	for _, t := range policy.StandardTiers() {
+		c.SetTier(t)
+	}
 	return c
 }
 
@@ -132,6 +146,8 @@ func (p *pending) reset() {
 		namespaces: map[string]*cluster.Namespace{},
 		nodes:      map[string]*cluster.Node{},
 		pods:       map[cluster.Name]*cluster.Pod{},
+		accounts:   map[cluster.Name]*cluster.ServiceAccount{},
+		networks:   map[policy.Ref]*policy.Networks{},
 		policies:   map[policy.Ref]*policy.Policy{},
 	}
 }
@@ -176,6 +192,19 @@ func (c *Compiler) SetNode(n *cluster.Node) { c.pending.nodes[n.Name] = n }
 // DeleteNode takes a node away.
 func (c *Compiler) DeleteNode(name string) { c.pending.nodes[name] = nil }
 
+// SetServiceAccount declares a service account or changes it.
+func (c *Compiler) SetServiceAccount(a *cluster.ServiceAccount) { c.pending.accounts[a.Name] = a }
+
+// DeleteServiceAccount takes a service account's declaration away; pods that
+// still name it see no labels.
+func (c *Compiler) DeleteServiceAccount(name cluster.Name) { c.pending.accounts[name] = nil }
+
+// SetNetworks adds a set of networks or changes it.
+func (c *Compiler) SetNetworks(n *policy.Networks) { c.pending.networks[n.Ref] = n }
+
+// DeleteNetworks takes a set of networks away.
+func (c *Compiler) DeleteNetworks(ref policy.Ref) { c.pending.networks[ref] = nil }
+
 // SetPolicy adds a policy or changes it.
 func (c *Compiler) SetPolicy(p *policy.Policy) { c.pending.policies[p.Ref] = p }
 
@@ -198,8 +227,10 @@ func (c *Compiler) Plan() *plan.Plan { return c.out.plan }
 func (c *Compiler) Commit() plan.Diff {
 	c.settleTiers()
 	c.settleNamespaces()
+	c.settleNetworks()
 	c.settleNodes()
 	c.settlePods()
+	c.settleAccounts()
 	c.settlePolicies()
 	c.pending.reset()
 
@@ -225,9 +256,11 @@ func Full(node string, snapshot *cluster.Snapshot, set *policy.Set) *plan.Plan {
 }
 
 // SetAll sets everything that the snapshot and the set hold; what they do not
-// hold stays as it is, but for the NetworkPolicy tier.
+// hold stays as it is, but for the standard tiers.
 func (c *Compiler) SetAll(snapshot *cluster.Snapshot, set *policy.Set) {
-	c.DeleteTier(policy.NetworkPolicyTier.Name)
+	for _, t := range policy.StandardTiers() {
+		c.DeleteTier(t.Name)
+	}
 	for _, t := range set.Tiers {
 		c.SetTier(t)
 	}
@@ -239,6 +272,12 @@ func (c *Compiler) SetAll(snapshot *cluster.Snapshot, set *policy.Set) {
 	}
 	for _, p := range snapshot.Pods {
 		c.SetPod(p)
+	}
+	for _, a := range snapshot.ServiceAccounts {
+		c.SetServiceAccount(a)
+	}
+	for _, n := range set.Networks {
+		c.SetNetworks(n)
 	}
 	for _, p := range set.Policies {
 		c.SetPolicy(p)

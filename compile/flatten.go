@@ -59,7 +59,7 @@ func (c *class) answer(g *group) answer {
 }
 
 func (p *pipeline) answer(matchers []*matcher, c *class) answer {
-	resolved := p.resolved
+	resolved := p.side.resolved
 	if c.direction == traffic.Egress {
 		resolved = resolvedBy(matchers)
 	}
@@ -95,55 +95,52 @@ func resolvedBy(matchers []*matcher) map[portName][]uint16 {
 // matchers, in the order in which they are asked.
 func (p *pipeline) matching(matchers []*matcher) []place {
 	found := slices.Clone(p.any)
-	type cut struct {
-		rules *ruleset
-		block block
-	}
-	var cuts []cut
-	var blocks []cut // of the places at the end of found
-	ask := func(r *ruleset, at place, m *matcher) {
-		for _, b := range r.cuts[m] {
-			cuts = append(cuts, cut{r, b})
-		}
-		for _, h := range r.hits[m] {
-			at.rule, at.is = h.rule, &r.rules[h.rule]
-			found = append(found, at)
-			blocks = append(blocks, cut{r, h.block})
-		}
-	}
+	var counts tallies
 	for _, m := range matchers {
-		p.eachRuleset(m, func(r *ruleset, at place) { ask(r, at, m) })
+		p.eachRuleset(m, func(r *ruleset) {
+			for _, c := range r.cuts[m] {
+				counts.of(r, c).cut = true
+			}
+			for _, h := range r.hits[m] {
+				if h.clause == 0 {
+					found = p.appendPlaces(found, r, h.rule)
+				} else {
+					counts.of(r, h.clause).have++
+				}
+			}
+		})
 	}
-	for i := len(blocks) - 1; i >= 0; i-- {
-		if blocks[i].block != 0 && slices.Contains(cuts, blocks[i]) {
-			at := len(found) - len(blocks) + i
-			found = slices.Delete(found, at, at+1)
-			blocks = slices.Delete(blocks, i, i+1)
+	for _, f := range p.free {
+		counts.of(f.rules, f.clause)
+	}
+	for _, t := range counts {
+		if c := t.rules.clauses[t.clause]; !t.cut && t.have == c.needs {
+			found = p.appendPlaces(found, t.rules, c.rule)
 		}
 	}
 	slices.SortFunc(found, func(a, b place) int {
 		return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(a.rule, b.rule))
 	})
-	return slices.CompactFunc(found, func(a, b place) bool { return a.is == b.is })
+	return slices.CompactFunc(found, func(a, b place) bool { return a == b })
 }
 
 // eachRuleset visits the pipeline's rulesets that name a matcher, from the side
 // where there are fewer.
-func (p *pipeline) eachRuleset(m *matcher, visit func(*ruleset, place)) {
+func (p *pipeline) eachRuleset(m *matcher, visit func(*ruleset)) {
 	if m.port != nil {
 		return
 	}
 	if len(m.rulesets) > len(p.at) {
-		for r, at := range p.at {
+		for r := range p.at {
 			if r.needs(m) {
-				visit(r, at)
+				visit(r)
 			}
 		}
 		return
 	}
 	for r := range m.rulesets {
-		if at, ok := p.at[r]; ok {
-			visit(r, at)
+		if _, ok := p.at[r]; ok {
+			visit(r)
 		}
 	}
 }
@@ -153,46 +150,77 @@ func (p *pipeline) eachRuleset(m *matcher, visit func(*ruleset, place)) {
 func (p *pipeline) run(places []place, protocol traffic.Protocol, resolved map[portName][]uint16) spans {
 	undecided := allPorts
 	var allowed spans
-	for n, s := range p.stages {
-		var passed spans
-		for len(places) > 0 && int(places[0].stage) == n {
-			r := places[0].is
-			places = places[1:]
-			if r.action == policy.Log {
-				continue
+	for n := 0; n < len(p.stages); {
+		tier := outcome{allowed: undecided}
+		for joint := true; joint; n++ {
+			own := 0
+			for own < len(places) && int(places[own].stage) == n {
+				own++
 			}
-			matched := undecided.intersect(r.spans(protocol, resolved))
-			if len(matched) == 0 {
-				continue
-			}
-			undecided = undecided.minus(matched)
-			switch r.action {
-			case policy.Allow:
-				allowed = allowed.union(matched)
-			case policy.Pass:
-				passed = passed.union(matched)
-			}
+			tier = tier.and(p.stages[n].run(undecided, places[:own], protocol, resolved))
+			joint, places = p.stages[n].joint, places[own:]
 		}
-		switch s.end {
-		case policy.Deny:
-		case policy.Allow:
-			allowed = allowed.union(undecided)
-		default:
-			passed = passed.union(undecided)
-		}
-		undecided = passed
+		allowed = allowed.union(tier.allowed)
+		undecided = tier.passed
 	}
 	return allowed.union(undecided)
 }
 
+// outcome is what becomes of ports in a stage; all others are denied.
+type outcome struct{ allowed, passed spans }
+
+// and is for two lanes of a tier: what one passes goes on, though the other
+// allows it.
+func (a outcome) and(b outcome) outcome {
+	both := outcome{allowed: a.allowed.intersect(b.allowed)}
+	either := a.allowed.union(a.passed).intersect(b.allowed.union(b.passed))
+	both.passed = either.minus(both.allowed)
+	return both
+}
+
+// run asks a stage's rules for the ports that the stages before left undecided.
+func (s stage) run(undecided spans, places []place, protocol traffic.Protocol, resolved map[portName][]uint16) outcome {
+	var o outcome
+	for _, at := range places {
+		if at.is.action == policy.Log {
+			continue
+		}
+		matched := undecided.intersect(at.is.spans(protocol, resolved))
+		if len(matched) == 0 {
+			continue
+		}
+		undecided = undecided.minus(matched)
+		o.add(at.is.action, matched)
+	}
+	o.add(s.end, undecided)
+	return o
+}
+
+func (o *outcome) add(a policy.Action, ports spans) {
+	switch a {
+	case policy.Allow:
+		o.allowed = o.allowed.union(ports)
+	case policy.Pass:
+		o.passed = o.passed.union(ports)
+	}
+}
+
 // spans are the ports of a protocol that the rule matches.
 func (r *rule) spans(protocol traffic.Protocol, resolved map[portName][]uint16) spans {
-	found := r.ports[traffic.AnyProtocol]
+	found := r.ports.of(protocol, resolved)
+	if not := r.notPorts.of(protocol, resolved); len(not) > 0 {
+		found = found.minus(not)
+	}
+	return found
+}
+
+func (p *ports) of(protocol traffic.Protocol, resolved map[portName][]uint16) spans {
+	found := p.numbers[traffic.AnyProtocol]
 	if protocol == traffic.AnyProtocol {
 		return found
 	}
-	found = found.union(r.ports[protocol])
-	for _, name := range r.names {
+	found = found.union(p.numbers[protocol])
+	for _, name := range p.names {
 		if name.protocol != protocol {
 			continue
 		}

@@ -18,9 +18,12 @@ type matcher struct {
 	text   string
 	wide   bool // apt to be satisfied by most of the cluster
 	// One of these says what is asked; none of them, if blocks are marked with it.
-	pods *policy.PodSelector
-	net  netip.Prefix
-	port *portUse
+	pods     *policy.PodSelector
+	nodes    *policy.NodeSelector
+	networks *policy.NetworkSelector
+	net      netip.Prefix
+	port     *portUse
+	marked   []netip.Prefix // of networks
 
 	rulesets map[*ruleset]struct{} // that name it
 	groups   map[*group]struct{}   // alive, whose rows it decides
@@ -53,6 +56,19 @@ func (c *Compiler) acquire(text string, r *ruleset, fill func(*matcher)) *matche
 	}
 	m.rulesets[r] = struct{}{}
 	return m
+}
+
+// acquirePeer is the matcher of a peer with one field set and no exceptions.
+func (c *Compiler) acquirePeer(p policy.Peer, r *ruleset) *matcher {
+	switch {
+	case p.CIDR != nil:
+		return c.acquireNet(p.CIDR.Prefix, r)
+	case p.Nodes != nil:
+		return c.acquireNodes(p, r)
+	case p.Networks != nil:
+		return c.acquireNetworks(p, r)
+	}
+	return c.acquirePods(p, r)
 }
 
 func (c *Compiler) acquirePods(p policy.Peer, r *ruleset) *matcher {
@@ -161,6 +177,10 @@ func (c *Compiler) forgetMatcher(m *matcher) {
 		c.change(c.picked(m.pods), m, false)
 	case m.net.IsValid():
 		c.nets.unmark(m.net, m)
+	case m.nodes != nil:
+		c.forgetNodes(m)
+	case m.networks != nil:
+		c.forgetNetworks(m)
 	}
 }
 

@@ -37,6 +37,7 @@ func (c *Compiler) namespace(name string) *namespace {
 }
 
 func (c *Compiler) settleNamespaces() {
+	relabelled := false
 	for name, object := range c.pending.namespaces {
 		ns := c.namespace(name)
 		before := ns.labels
@@ -48,8 +49,12 @@ func (c *Compiler) settleNamespaces() {
 		if !maps.Equal(before, ns.labels) {
 			ns.audit = c.auditOf(ns.labels)
 			c.relabelled(ns)
+			relabelled = true
 		}
 		c.forget(ns)
+	}
+	if relabelled {
+		c.remarkNetworks()
 	}
 }
 

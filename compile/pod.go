@@ -24,14 +24,19 @@ type pod struct {
 // local is what a pod of this node is subject to.
 type local struct {
 	policies        []*record
-	egress, ingress *side // nil: open
+	egress, ingress []*side // at each of the pod's addresses; nil: open
 }
 
-func (l *local) side(d traffic.Direction) *side {
+// side is what a local pod's policies are at one of its addresses.
+func (p *pod) side(at *address, d traffic.Direction) *side {
+	sides := p.local.egress
 	if d == traffic.Ingress {
-		return l.ingress
+		sides = p.local.ingress
 	}
-	return l.egress
+	if i := slices.Index(p.addrs, at); i < len(sides) {
+		return sides[i]
+	}
+	return nil // not looked at yet
 }
 
 func (c *Compiler) settlePods() {
@@ -56,7 +61,7 @@ func (c *Compiler) settlePods() {
 
 // alike tells whether two versions of a pod are the same to every policy.
 func alike(a, b *cluster.Pod) bool {
-	return a.Node == b.Node && maps.Equal(a.Labels, b.Labels) &&
+	return a.Node == b.Node && a.ServiceAccount == b.ServiceAccount && maps.Equal(a.Labels, b.Labels) &&
 		slices.Equal(a.Addrs, b.Addrs) && slices.Equal(a.Ports, b.Ports)
 }
 
@@ -146,9 +151,10 @@ func cleaned(addrs []netip.Addr) []netip.Addr {
 func (c *Compiler) settleLocals() {
 	for p := range c.dirty.locals {
 		p.local.policies = c.policiesOf(p)
-		p.local.egress = newSide(p, traffic.Egress)
-		p.local.ingress = newSide(p, traffic.Ingress)
+		p.local.egress, p.local.ingress = nil, nil
 		for _, a := range p.addrs {
+			p.local.egress = append(p.local.egress, c.newSide(p, a, traffic.Egress))
+			p.local.ingress = append(p.local.ingress, c.newSide(p, a, traffic.Ingress))
 			c.dirty.localAddrs[a] = struct{}{}
 		}
 	}

@@ -2,6 +2,7 @@ package compile
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -94,17 +95,25 @@ func (c *Compiler) rewrite(r *record) {
 	}
 }
 
-// side is what one pod's policies are in one direction: which they are, and for
-// ingress what the names of ports in them mean on this pod.
+// side is what one pod's policies are in one direction at one of its addresses:
+// which they are, and for ingress what the names of ports in them mean on this
+// pod.
 type side struct {
 	key      string
 	audit    bool
 	policies []*record // by reference
 	resolved map[portName][]uint16
+	without  map[ruleOf]struct{} // rules that are not about this pod
+}
+
+// ruleOf is a rule of a policy, by its number.
+type ruleOf struct {
+	record *record
+	n      int32
 }
 
 // newSide is nil for a pod that no policy selects in that direction.
-func newSide(p *pod, d traffic.Direction) *side {
+func (c *Compiler) newSide(p *pod, at *address, d traffic.Direction) *side {
 	s := &side{audit: p.namespace.audit, resolved: map[portName][]uint16{}}
 	var key strings.Builder
 	if s.audit {
@@ -120,6 +129,13 @@ func newSide(p *pod, d traffic.Direction) *side {
 		if d == traffic.Ingress {
 			s.resolve(p, rules)
 		}
+		for _, n := range c.notAbout(p, at, rules) {
+			if s.without == nil {
+				s.without = map[ruleOf]struct{}{}
+			}
+			s.without[ruleOf{r, n}] = struct{}{}
+			fmt.Fprintf(&key, "without rule %d\n", n)
+		}
 	}
 	if len(s.policies) == 0 {
 		return nil
@@ -131,6 +147,40 @@ func newSide(p *pod, d traffic.Direction) *side {
 	return s
 }
 
+// notAbout are the rules that ask for something of the pod itself which is not so
+// at an address.
+func (c *Compiler) notAbout(p *pod, at *address, rules *policy.Rules) []int32 {
+	var found []int32
+	var end *policy.End
+	for n, rule := range rules.Rules {
+		if len(rule.Self) == 0 {
+			continue
+		}
+		if end == nil {
+			end = c.end(p, at)
+		}
+		if !slices.ContainsFunc(rule.Self, func(p policy.Peer) bool { return p.Matches(end) }) {
+			found = append(found, int32(n))
+		}
+	}
+	return found
+}
+
+func (c *Compiler) end(p *pod, at *address) *policy.End {
+	end := &policy.End{Addr: at.addr, Pod: p.object, Labels: c.labels(p)}
+	for _, n := range c.networks {
+		if n.Contains(at.addr) {
+			end.Networks = append(end.Networks, policy.Member{Networks: n, Labels: c.networkLabels(n)})
+		}
+	}
+	return end
+}
+
+func (s *side) isWithout(r *record, n int32) bool {
+	_, without := s.without[ruleOf{r, n}]
+	return without
+}
+
 // refKey is a policy's full name; no part of it can hold a slash.
 func refKey(r policy.Ref) string {
 	return strings.Join([]string{r.Dialect.String(), r.Kind, r.Namespace, r.Name}, "/")
@@ -138,7 +188,7 @@ func refKey(r policy.Ref) string {
 
 func (s *side) resolve(p *pod, rules *policy.Rules) {
 	for _, rule := range rules.Rules {
-		for _, name := range namesOf(rule) {
+		for _, name := range slices.Concat(namesOf(rule.Ports), namesOf(rule.NotPorts)) {
 			numbers := p.object.Resolve(name.name, name.protocol)
 			slices.Sort(numbers)
 			s.resolved[name] = slices.Compact(numbers)
@@ -157,22 +207,29 @@ func (s *side) names() []portName {
 	return names
 }
 
-// withPorts are the protocols that AnyProtocol stands for where ports are given.
-var withPorts = []traffic.Protocol{traffic.TCP, traffic.UDP, traffic.SCTP}
+// withPorts are the protocols that AnyProtocol stands for where ports are given,
+// withTypes where types of ICMP are.
+var (
+	withPorts = []traffic.Protocol{traffic.TCP, traffic.UDP, traffic.SCTP}
+	withTypes = []traffic.Protocol{traffic.ICMP, traffic.ICMPv6}
+)
 
 // protocolsOf are the protocols that a rule's port can mean.
 func protocolsOf(p policy.Port) []traffic.Protocol {
-	if p.Protocol == traffic.AnyProtocol {
-		return withPorts
+	switch {
+	case p.Protocol != traffic.AnyProtocol:
+		return []traffic.Protocol{p.Protocol}
+	case p.Typed:
+		return withTypes
 	}
-	return []traffic.Protocol{p.Protocol}
+	return withPorts
 }
 
-// namesOf are the named ports of a rule.
-func namesOf(rule policy.Rule) []portName {
+// namesOf are the named ports among ports.
+func namesOf(ports []policy.Port) []portName {
 	var names []portName
-	for _, port := range rule.Ports {
-		if port.Name == "" || rule.AnyPort {
+	for _, port := range ports {
+		if port.Name == "" {
 			continue
 		}
 		for _, protocol := range protocolsOf(port) {

@@ -3,6 +3,7 @@ package compile
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/bulkhead-dev/bulkhead/policy"
 	"github.com/bulkhead-dev/bulkhead/traffic"
@@ -19,32 +20,38 @@ type ruleset struct {
 
 // script is what follows from the policy's text.
 type script struct {
-	rules []rule
-	hits  map[*matcher][]hit   // what a matcher says of an address
-	cuts  map[*matcher][]block // the blocks that a matcher is an exception of
-	names map[portName]struct{}
-	marks []mark
+	rules   []rule
+	hits    map[*matcher][]hit   // what a matcher says of an address
+	cuts    map[*matcher][]int32 // the clauses that it rules out
+	clauses []clause             // the first one is no clause
+	free    []int32              // the clauses that need nothing
+	names   map[portName]struct{}
+	marks   []mark
 	// protocols are those that rules name.
 	protocols map[traffic.Protocol]struct{}
 }
 
 // rule is one rule without its peers, which are in script.hits.
 type rule struct {
-	action  policy.Action
-	anyPeer bool
-	ports   map[traffic.Protocol]spans // of AnyProtocol: of every protocol
+	action   policy.Action
+	anyPeer  bool
+	ports    ports
+	notPorts ports
+}
+
+// ports are ports by number and by name.
+type ports struct {
+	numbers map[traffic.Protocol]spans // of AnyProtocol: of every protocol
 	names   []portName                 // resolved on the destination
 }
 
-// hit is a rule that an address satisfies if it satisfies a matcher, and none of
-// the exceptions of the block.
-type hit struct {
-	rule  int32
-	block block
-}
+// hit is a rule that an address satisfies if it satisfies a matcher; or, with a
+// clause, one of the matchers that the clause needs.
+type hit struct{ rule, clause int32 }
 
-// block numbers the blocks with exceptions in a ruleset, from 1. Zero: none.
-type block int32
+// clause is a rule that an address satisfies if it satisfies so many matchers and
+// none that rules the clause out.
+type clause struct{ rule, needs int32 }
 
 // mark says that a prefix belongs to a matcher of several.
 type mark struct {
@@ -57,7 +64,7 @@ type mark struct {
 func (c *Compiler) fill(r *ruleset) {
 	old := r.script
 	r.script = script{
-		hits: map[*matcher][]hit{}, cuts: map[*matcher][]block{},
+		hits: map[*matcher][]hit{}, cuts: map[*matcher][]int32{}, clauses: []clause{{}},
 		names: map[portName]struct{}{}, protocols: map[traffic.Protocol]struct{}{},
 	}
 	if rules := r.record.In(r.direction); rules != nil {
@@ -103,23 +110,12 @@ func (s *script) matchers(visit func(*matcher)) {
 type writer struct {
 	*Compiler
 	*ruleset
-	blocks block
 }
 
 func (w *writer) write(n int32, r *policy.Rule) {
-	compiled := rule{action: r.Action, anyPeer: r.AnyPeer, ports: portsOf(r)}
-	for protocol := range compiled.ports {
-		if protocol != traffic.AnyProtocol {
-			w.protocols[protocol] = struct{}{}
-		}
-	}
-	for _, name := range namesOf(*r) {
-		compiled.names = append(compiled.names, name)
-		w.protocols[name.protocol] = struct{}{}
-		if w.direction == traffic.Egress {
-			w.names[name] = struct{}{}
-			w.acquirePort(name, w.ruleset)
-		}
+	compiled := rule{action: r.Action, anyPeer: r.AnyPeer, ports: w.ports(r.Ports), notPorts: w.ports(r.NotPorts)}
+	if r.AnyPort {
+		compiled.ports = ports{numbers: map[traffic.Protocol]spans{traffic.AnyProtocol: allPorts}}
 	}
 	w.rules = append(w.rules, compiled)
 	if !r.AnyPeer {
@@ -127,27 +123,42 @@ func (w *writer) write(n int32, r *policy.Rule) {
 	}
 }
 
-// portsOf are the ports that a rule gives by number.
-func portsOf(r *policy.Rule) map[traffic.Protocol]spans {
-	if r.AnyPort {
-		return map[traffic.Protocol]spans{traffic.AnyProtocol: allPorts}
+// ports compiles ports, and notes what protocols and names they are about.
+func (w *writer) ports(list []policy.Port) ports {
+	found := ports{numbers: numbersOf(list), names: namesOf(list)}
+	for protocol := range found.numbers {
+		if protocol != traffic.AnyProtocol {
+			w.protocols[protocol] = struct{}{}
+		}
 	}
-	ports := map[traffic.Protocol]spans{}
-	for _, p := range r.Ports {
-		whole := p.From == 0 && p.To == 0
+	for _, name := range found.names {
+		w.protocols[name.protocol] = struct{}{}
+		if w.direction == traffic.Egress {
+			w.names[name] = struct{}{}
+			w.acquirePort(name, w.ruleset)
+		}
+	}
+	return found
+}
+
+// numbersOf are the ports that are given by number.
+func numbersOf(list []policy.Port) map[traffic.Protocol]spans {
+	numbers := map[traffic.Protocol]spans{}
+	for _, p := range list {
+		whole := p.From == 0 && p.To == 0 && !p.Typed
 		switch {
 		case p.Name != "" || p.From > p.To:
 		case whole:
-			ports[p.Protocol] = allPorts
+			numbers[p.Protocol] = allPorts
 		default:
 			for _, protocol := range protocolsOf(p) {
-				if protocol.HasPorts() {
-					ports[protocol] = ports[protocol].union(spans{{p.From, p.To}})
+				if protocol.HasPorts() && !p.Typed || protocol.HasTypes() && p.Typed {
+					numbers[protocol] = numbers[protocol].union(spans{{p.From, p.To}})
 				}
 			}
 		}
 	}
-	return ports
+	return numbers
 }
 
 // long is how many blocks make a list: more than a person writes, and then they
@@ -157,33 +168,53 @@ const long = 16
 func (w *writer) peers(n int32, peers []policy.Peer) {
 	var blocks []netip.Prefix
 	for _, p := range peers {
-		switch {
-		case p.Pods != nil:
-			m := w.acquirePods(p, w.ruleset)
-			w.hits[m] = append(w.hits[m], hit{rule: n})
-		case p.CIDR != nil && len(p.CIDR.Except) > 0:
-			w.cutBlock(n, *p.CIDR)
-		case p.CIDR != nil:
-			blocks = append(blocks, p.CIDR.Prefix.Masked())
+		for _, c := range whenIs(p) {
+			switch {
+			case len(c.yes) != 1 || len(c.no) > 0:
+				w.clause(n, c)
+			case c.yes[0].CIDR != nil:
+				blocks = append(blocks, c.yes[0].CIDR.Prefix)
+			default:
+				m := w.acquirePeer(c.yes[0], w.ruleset)
+				w.hits[m] = append(w.hits[m], hit{rule: n})
+			}
 		}
 	}
-	name := fmt.Sprintf("%s of %s rule %d", w.direction, refKey(w.record.Ref), n)
-	for _, m := range w.blocksOf(blocks, "blocks in "+name) {
+	for _, m := range w.blocksOf(blocks, fmt.Sprintf("blocks in %s", w.nameOf(n))) {
 		w.hits[m] = append(w.hits[m], hit{rule: n})
 	}
 }
 
-func (w *writer) cutBlock(n int32, cidr policy.CIDR) {
-	w.blocks++
-	m := w.acquireNet(cidr.Prefix.Masked(), w.ruleset)
-	w.hits[m] = append(w.hits[m], hit{rule: n, block: w.blocks})
-	var cuts []netip.Prefix
-	for _, e := range cidr.Except {
-		cuts = append(cuts, e.Masked())
+func (w *writer) nameOf(n int32) string {
+	return fmt.Sprintf("%s of %s rule %d", w.direction, refKey(w.record.Ref), n)
+}
+
+// clause writes a conjunction of more than one question.
+func (w *writer) clause(n int32, c conjunction) {
+	id := int32(len(w.clauses))
+	needs := int32(0)
+	for _, p := range c.yes {
+		m := w.acquirePeer(p, w.ruleset)
+		if h := (hit{n, id}); !slices.Contains(w.hits[m], h) {
+			w.hits[m] = append(w.hits[m], h)
+			needs++
+		}
 	}
-	name := fmt.Sprintf("exceptions from %s in %s of %s rule %d", cidr.Prefix.Masked(), w.direction, refKey(w.record.Ref), n)
-	for _, m := range w.blocksOf(cuts, name) {
-		w.cuts[m] = append(w.cuts[m], w.blocks)
+	w.clauses = append(w.clauses, clause{n, needs})
+	if needs == 0 {
+		w.free = append(w.free, id)
+	}
+	var blocks []netip.Prefix
+	for _, p := range c.no {
+		if p.CIDR != nil {
+			blocks = append(blocks, p.CIDR.Prefix)
+			continue
+		}
+		m := w.acquirePeer(p, w.ruleset)
+		w.cuts[m] = append(w.cuts[m], id)
+	}
+	for _, m := range w.blocksOf(blocks, fmt.Sprintf("exceptions %d in %s", id, w.nameOf(n))) {
+		w.cuts[m] = append(w.cuts[m], id)
 	}
 }
 

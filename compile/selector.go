@@ -2,6 +2,7 @@ package compile
 
 import (
 	"net/netip"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
@@ -29,6 +30,9 @@ func exact(s policy.Selector) (terms []term, ok bool) {
 	}
 	var best *labels.Requirement
 	for i, r := range requirements {
+		if strings.HasPrefix(r.Key(), "@") {
+			continue // no label of the pod itself
+		}
 		switch r.Operator() {
 		case selection.Equals, selection.DoubleEquals, selection.In:
 			if best == nil || r.ValuesUnsorted() != nil && len(r.ValuesUnsorted()) < len(best.ValuesUnsorted()) {

@@ -197,10 +197,55 @@ var mistakes = map[string]func(p *policy.Policy) *policy.Policy{
 			r.Action = policy.Deny
 		}
 	}),
+	"what a peer must not be forgotten": eachPeer(func(p *policy.Peer) {
+		if p.Not = nil; len(p.And) == 0 && p.Pods == nil && p.CIDR == nil && p.Nodes == nil && p.Networks == nil {
+			p.CIDR = &policy.CIDR{Prefix: netip.MustParsePrefix("0.0.0.0/0")}
+		}
+	}),
+	"what a peer must be besides forgotten": eachPeer(func(p *policy.Peer) { p.And = nil }),
+	"labels of nodes forgotten": eachPeer(func(p *policy.Peer) {
+		if p.Nodes != nil {
+			p.Nodes = &policy.NodeSelector{Which: p.Nodes.Which}
+		}
+	}),
+	"own and other nodes taken for all": eachPeer(func(p *policy.Peer) {
+		if p.Nodes != nil {
+			p.Nodes = &policy.NodeSelector{Nodes: p.Nodes.Nodes}
+		}
+	}),
+	"labels of networks forgotten": eachPeer(func(p *policy.Peer) {
+		if p.Networks != nil {
+			p.Networks = &policy.NetworkSelector{Dialect: p.Networks.Dialect, Name: p.Networks.Name}
+		}
+	}),
+	"ports that a rule leaves out forgotten": eachRule(func(r *policy.Rule) { r.NotPorts = nil }),
+	"what the pod itself must be forgotten":  eachRule(func(r *policy.Rule) { r.Self = nil }),
+	"codes of ICMP forgotten": eachRule(func(r *policy.Rule) {
+		for i, p := range r.Ports {
+			if p.Typed {
+				r.Ports[i].From, r.Ports[i].To = p.From&0xff00, p.To|0xff
+			}
+		}
+	}),
+	"Cilium's policies in order": func(p *policy.Policy) *policy.Policy {
+		if p.Dialect == policy.Cilium {
+			p.Dialect = policy.Calico
+		}
+		return p
+	},
 	"order that does not count": func(p *policy.Policy) *policy.Policy {
 		p.Order = 7
 		return p
 	},
+}
+
+// eachPeer changes copies of a policy's peers.
+func eachPeer(change func(*policy.Peer)) func(*policy.Policy) *policy.Policy {
+	return eachRule(func(r *policy.Rule) {
+		for i := range r.Peers {
+			change(&r.Peers[i])
+		}
+	})
 }
 
 // eachRule changes copies of a policy's rules.

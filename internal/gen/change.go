@@ -27,7 +27,7 @@ func Changes(r *rand.Rand, s Shape, w *World, n int) []Change {
 
 // change is one event; serial makes the names of new things.
 func (g *generator) change(serial int) []Change {
-	switch g.IntN(14) {
+	switch g.IntN(17) {
 	case 0, 1:
 		return []Change{setPod(g.pod(serial))}
 	case 2:
@@ -46,6 +46,10 @@ func (g *generator) change(serial int) []Change {
 		return g.deletedPolicy()
 	case 12:
 		return g.changedPolicy()
+	case 13, 14:
+		return g.changedNetworks()
+	case 15:
+		return g.changedAccount()
 	}
 	return g.changedTier()
 }
@@ -80,7 +84,7 @@ func (g *generator) changedPod(serial int) []Change {
 	case 0, 1:
 		p.Labels = other.Labels
 	case 2:
-		p.Ports = other.Ports
+		p.Ports, p.ServiceAccount = other.Ports, other.ServiceAccount
 	case 3:
 		p.Node = other.Node // and keeps its address
 	case 4:
@@ -118,6 +122,7 @@ func (g *generator) changedNamespace() []Change {
 func (g *generator) changedNode() []Change {
 	names := slices.Sorted(maps.Keys(g.world.Snapshot.Nodes))
 	n := *g.world.Snapshot.Nodes[one(g, names...)]
+	n.Labels = map[string]string{"zone": one(g, "a", "b")}
 	n.Addrs = n.Addrs[:g.IntN(len(n.Addrs)+1)]
 	if len(n.Addrs) == 0 {
 		n.Addrs = dual("192.168.0.9", "fd01::9")
@@ -164,6 +169,30 @@ func (g *generator) changedPolicy() []Change {
 		}
 	}
 	return []Change{setPolicy(&p)}
+}
+
+// changedNetworks is a set of networks that comes, goes, or has other blocks or
+// labels.
+func (g *generator) changedNetworks() []Change {
+	if !g.General {
+		return nil
+	}
+	n := g.networks(g.IntN(4))
+	if g.in(3) {
+		return []Change{func(t Target) { t.DeleteNetworks(n.Ref) }}
+	}
+	return []Change{func(t Target) { t.SetNetworks(n) }}
+}
+
+func (g *generator) changedAccount() []Change {
+	if !g.General {
+		return nil
+	}
+	a := g.account()
+	if g.in(3) {
+		return []Change{func(t Target) { t.DeleteServiceAccount(a.Name) }}
+	}
+	return []Change{func(t Target) { t.SetServiceAccount(a) }}
 }
 
 // changedTier is a tier at another place, or with another end. Tiers do not go

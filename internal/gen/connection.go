@@ -59,8 +59,11 @@ func Connections(r *rand.Rand, endpoints []verdict.Endpoint, n int) []verdict.Co
 			continue
 		}
 		c := verdict.Connection{From: from, To: to, Protocol: protocols[r.IntN(len(protocols))]}
-		if c.Protocol.HasPorts() {
+		switch {
+		case c.Protocol.HasPorts():
 			c.Port = port(r)
+		case c.Protocol.HasTypes():
+			c.Port = traffic.ICMPPort(icmpTypes[r.IntN(len(icmpTypes))], uint8(r.IntN(3)))
 		}
 		found = append(found, c)
 	}
@@ -71,6 +74,8 @@ var protocols = []traffic.Protocol{
 	traffic.TCP, traffic.TCP, traffic.TCP, traffic.TCP, traffic.UDP, traffic.UDP,
 	traffic.SCTP, traffic.ICMP, traffic.ICMPv6, 47,
 }
+
+var icmpTypes = []uint8{0, 3, 8, 128, 255}
 
 // port is one that policies and pods name, or beside one.
 func port(r *rand.Rand) uint16 {

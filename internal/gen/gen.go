@@ -52,6 +52,7 @@ func New(r *rand.Rand, s Shape) *World {
 	}
 	if s.General {
 		g.tiers()
+		g.networksAndAccounts()
 	}
 	for n := range s.Policies {
 		g.world.Set.Add(g.policy(n))
@@ -125,7 +126,7 @@ func (g *generator) pod(n int) *cluster.Pod {
 	p := &cluster.Pod{
 		Name:           cluster.Name{Namespace: namespaceName(g.IntN(g.Namespaces)), Name: fmt.Sprintf("pod-%d", n)},
 		Labels:         g.labels("app", "role", "team"),
-		ServiceAccount: "default",
+		ServiceAccount: one(g, "default", "a", "b"),
 		Node:           fmt.Sprintf("node-%d", node),
 		Addrs:          dual(fmt.Sprintf("10.%d.%d.%d", n/250, node, n%250+1), fmt.Sprintf("fd00:%x::%x", node, n+1)),
 	}

@@ -42,6 +42,12 @@ func (w *World) reductions() []Change {
 	for _, p := range w.pods() {
 		all = append(all, deletePod(p))
 	}
+	for ref := range w.Set.Networks {
+		all = append(all, func(t Target) { t.DeleteNetworks(ref) })
+	}
+	for name := range w.Snapshot.ServiceAccounts {
+		all = append(all, func(t Target) { t.DeleteServiceAccount(name) })
+	}
 	for name := range w.Snapshot.Namespaces {
 		all = append(all, func(t Target) { t.DeleteNamespace(name) })
 	}
@@ -113,6 +119,12 @@ func lessOfRule(rule policy.Rule) []policy.Rule {
 			r.Peers = slices.Delete(slices.Clone(rule.Peers), i, i+1)
 			all = append(all, r)
 		}
+		for _, less := range lessOfPeer(peer) {
+			r := rule
+			r.Peers = slices.Clone(rule.Peers)
+			r.Peers[i] = less
+			all = append(all, r)
+		}
 		if peer.CIDR != nil && len(peer.CIDR.Except) > 0 {
 			r := rule
 			r.Peers = slices.Clone(rule.Peers)
@@ -120,12 +132,37 @@ func lessOfRule(rule policy.Rule) []policy.Rule {
 			all = append(all, r)
 		}
 	}
+	if len(rule.Self) > 0 {
+		r := rule
+		r.Self = nil
+		all = append(all, r)
+	}
+	if len(rule.NotPorts) > 0 {
+		r := rule
+		r.NotPorts = nil
+		all = append(all, r)
+	}
 	for i := range rule.Ports {
 		if len(rule.Ports) > 1 {
 			r := rule
 			r.Ports = slices.Delete(slices.Clone(rule.Ports), i, i+1)
 			all = append(all, r)
 		}
+	}
+	return all
+}
+
+func lessOfPeer(p policy.Peer) []policy.Peer {
+	var all []policy.Peer
+	for i := range p.And {
+		q := p
+		q.And = slices.Delete(slices.Clone(p.And), i, i+1)
+		all = append(all, q)
+	}
+	for i := range p.Not {
+		q := p
+		q.Not = slices.Delete(slices.Clone(p.Not), i, i+1)
+		all = append(all, q)
 	}
 	return all
 }

@@ -19,6 +19,10 @@ type Target interface {
 	DeletePolicy(policy.Ref)
 	SetTier(policy.Tier)
 	DeleteTier(string)
+	SetNetworks(*policy.Networks)
+	DeleteNetworks(policy.Ref)
+	SetServiceAccount(*cluster.ServiceAccount)
+	DeleteServiceAccount(cluster.Name)
 }
 
 // A World is a Target itself.
@@ -54,14 +58,31 @@ func (w *World) SetTier(t policy.Tier) { w.Set.Tiers[t.Name] = t }
 // DeleteTier takes a tier away.
 func (w *World) DeleteTier(name string) { delete(w.Set.Tiers, name) }
 
+// SetNetworks adds or replaces a set of networks.
+func (w *World) SetNetworks(n *policy.Networks) { w.Set.Networks[n.Ref] = n }
+
+// DeleteNetworks takes a set of networks away.
+func (w *World) DeleteNetworks(ref policy.Ref) { delete(w.Set.Networks, ref) }
+
+// SetServiceAccount adds or replaces a service account.
+func (w *World) SetServiceAccount(a *cluster.ServiceAccount) {
+	w.Snapshot.ServiceAccounts[a.Name] = a
+}
+
+// DeleteServiceAccount takes a service account away.
+func (w *World) DeleteServiceAccount(name cluster.Name) { delete(w.Snapshot.ServiceAccounts, name) }
+
 // Clone is a world of its own with the same objects.
 func (w *World) Clone() *World {
 	return &World{
 		Snapshot: &cluster.Snapshot{
 			Namespaces: maps.Clone(w.Snapshot.Namespaces), Pods: maps.Clone(w.Snapshot.Pods),
 			Nodes: maps.Clone(w.Snapshot.Nodes), Services: maps.Clone(w.Snapshot.Services),
+			ServiceAccounts: maps.Clone(w.Snapshot.ServiceAccounts),
 		},
-		Set: &policy.Set{Tiers: maps.Clone(w.Set.Tiers), Policies: maps.Clone(w.Set.Policies)},
+		Set: &policy.Set{
+			Tiers: maps.Clone(w.Set.Tiers), Policies: maps.Clone(w.Set.Policies), Networks: maps.Clone(w.Set.Networks),
+		},
 	}
 }
 
@@ -76,6 +97,8 @@ func Between(a, b *World) []Change {
 	all = append(all, between(a.Snapshot.Nodes, b.Snapshot.Nodes, Target.SetNode, Target.DeleteNode)...)
 	all = append(all, between(a.Snapshot.Pods, b.Snapshot.Pods, Target.SetPod, Target.DeletePod)...)
 	all = append(all, between(a.Set.Policies, b.Set.Policies, Target.SetPolicy, Target.DeletePolicy)...)
+	all = append(all, between(a.Snapshot.ServiceAccounts, b.Snapshot.ServiceAccounts, Target.SetServiceAccount, Target.DeleteServiceAccount)...)
+	all = append(all, between(a.Set.Networks, b.Set.Networks, Target.SetNetworks, Target.DeleteNetworks)...)
 	all = append(all, between(a.Set.Tiers, b.Set.Tiers, Target.SetTier, Target.DeleteTier)...)
 	return all
 }

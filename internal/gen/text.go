@@ -17,7 +17,7 @@ import (
 // are NetworkPolicies, and a list of what it holds otherwise.
 func (w *World) String() string {
 	policies := w.Set.Sorted()
-	if len(w.Set.Tiers) == 1 && !slices.ContainsFunc(policies, func(p *policy.Policy) bool { return p.Dialect != policy.Kubernetes }) {
+	if len(w.Set.Tiers) == len(policy.StandardTiers()) && !slices.ContainsFunc(policies, func(p *policy.Policy) bool { return p.Dialect != policy.Kubernetes }) {
 		return w.Manifests()
 	}
 	var b strings.Builder
@@ -30,6 +30,12 @@ func (w *World) String() string {
 	}
 	for _, t := range w.Set.SortedTiers() {
 		fmt.Fprintf(&b, "tier %s, order %g, ends with %s\n", t.Name, t.Order, t.End)
+	}
+	for _, n := range w.Set.Networks {
+		fmt.Fprintf(&b, "%s %s %s, labels %v: %v\n", n.Dialect, n.Kind, n.Ref, n.Labels, n.Prefixes)
+	}
+	for name, a := range w.Snapshot.ServiceAccounts {
+		fmt.Fprintf(&b, "service account %s, labels %v\n", name, a.Labels)
 	}
 	for _, p := range policies {
 		fmt.Fprintf(&b, "%s %s %s, tier %s, order %g, for %s\n", p.Dialect, p.Kind, p.Ref, p.Tier, p.Order, p.Subject)
@@ -45,20 +51,7 @@ func writeRules(b *strings.Builder, d traffic.Direction, rules *policy.Rules) {
 	}
 	fmt.Fprintf(b, "  %s, isolates %v\n", d, rules.Isolates)
 	for _, r := range rules.Rules {
-		peers, ports := []string{}, []string{}
-		for _, p := range r.Peers {
-			peers = append(peers, p.String())
-		}
-		for _, p := range r.Ports {
-			ports = append(ports, p.String())
-		}
-		if r.AnyPeer {
-			peers = append(peers, "any peer")
-		}
-		if r.AnyPort {
-			ports = append(ports, "any port")
-		}
-		fmt.Fprintf(b, "    %s %s on %s\n", r.Action, strings.Join(peers, " or "), strings.Join(ports, " or "))
+		fmt.Fprintf(b, "    %s\n", r)
 	}
 }
 
@@ -135,7 +128,7 @@ func podObject(p *cluster.Pod) fields {
 	if len(ports) > 0 {
 		container["ports"] = ports
 	}
-	spec := fields{"nodeName": p.Node, "containers": []fields{container}}
+	spec := fields{"nodeName": p.Node, "serviceAccountName": p.ServiceAccount, "containers": []fields{container}}
 	if p.HostNetwork {
 		spec["hostNetwork"] = true
 	}
