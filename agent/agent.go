@@ -23,6 +23,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/cluster"
 	"github.com/bulkhead-dev/bulkhead/cluster/kube"
 	"github.com/bulkhead-dev/bulkhead/dataplane"
+	"github.com/bulkhead-dev/bulkhead/dataplane/nft"
 	"github.com/bulkhead-dev/bulkhead/engine"
 	"github.com/bulkhead-dev/bulkhead/neighbour"
 	"github.com/bulkhead-dev/bulkhead/policy"
@@ -49,6 +50,9 @@ type Options struct {
 	// Beside is what to do if there is one. Nil: nobody looks.
 	Look   func() (neighbour.Evidence, error)
 	Beside Beside
+	// Check looks for what keeps policies from being enforced on this node. Nil:
+	// nobody looks.
+	Check func(ctx context.Context) ([]nft.Problem, error)
 	// LookAgain is how long to wait between two looks; zero: a minute, and ten
 	// seconds while refusing.
 	LookAgain time.Duration
@@ -65,6 +69,7 @@ type Agent struct {
 	faults  *faultBook
 	metrics *metrics
 	company company
+	health  health
 
 	mu       sync.Mutex
 	engine   *engine.Engine // nil until there is reason to enforce
@@ -118,6 +123,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return nil // the context ended
 	}
 	a.begin(audit)
+	a.examine(ctx)
 	ctx, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()

@@ -111,12 +111,10 @@ func (a *Agent) mayBegin(ctx context.Context) (audit bool, err error) {
 }
 
 func (a *Agent) keepLooking(ctx context.Context) {
-	if a.options.Look == nil {
-		return
-	}
 	for pause(ctx, a.options.LookAgain, lookAgain) == nil {
 		others, _ := a.look()
 		a.meet(others, false, "what either of the two denies is denied")
+		a.examine(ctx)
 	}
 }
 

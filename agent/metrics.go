@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"strconv"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
@@ -68,6 +70,7 @@ var (
 	faults       = desc("faulty_objects", "Objects with something wrong in them, by reason.", "reason")
 	lastChange   = desc("last_commit_timestamp_seconds", "When the kernel took a change last; 0: not yet.")
 	upToDate     = desc("up_to_date", "0 while the kernel refuses a change, so that an older state is in force.")
+	nodeProblem  = desc("node_problem", "1 for each problem of the node; a fatal one keeps policies from being enforced.", "problem", "fatal")
 	otherEngines = desc("other_engines", "Other policy engines that filter on this node.")
 	auditMissed  = desc("audit_missed_total", "Times that packets were not noted because too many came at once.")
 	restores     = desc("table_restores_total", "Times that the tables were brought back to the whole plan.")
@@ -82,7 +85,7 @@ var (
 // Describe is prometheus.Collector.
 func (c stateCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		buildInfo, readyDesc, localPods, nodeExists, policies, isolated, faults, otherEngines, auditMissed, lastChange, upToDate, restores, cut,
+		buildInfo, readyDesc, localPods, nodeExists, policies, isolated, faults, nodeProblem, otherEngines, auditMissed, lastChange, upToDate, restores, cut,
 		apiConnected, apiSynced, apiLists, apiFailures, apiObjects,
 	} {
 		out <- d
@@ -112,6 +115,9 @@ func (c stateCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	for reason, n := range count {
 		gauge(faults, float64(n), string(reason))
+	}
+	for _, p := range a.health.get() {
+		gauge(nodeProblem, 1, p.Name, strconv.FormatBool(p.Fatal))
 	}
 	others, _ := a.company.get()
 	gauge(otherEngines, float64(len(others)))

@@ -31,6 +31,8 @@ type Status struct {
 	Policies int         `json:"policies"`
 	Pods     []PodStatus `json:"pods"`
 	Faults   []OpenFault `json:"faults"`
+	// Problems are of the node itself.
+	Problems []NodeProblem `json:"problems,omitempty"`
 	// Neighbours are other policy engines that filter on this node.
 	Neighbours []neighbour.Engine `json:"neighbours,omitempty"`
 	// Refused: the agent does nothing because of them.
@@ -63,6 +65,7 @@ func (a *Agent) Status(ctx context.Context) (Status, error) {
 		Node: a.options.Node, Version: a.options.Version, Started: a.started,
 		Source: a.options.Source.Status(), Kernel: a.kernel.State(), Faults: a.faults.list(),
 	}
+	status.Problems = a.health.get()
 	status.Neighbours, status.Refused = a.company.get()
 	a.mu.Lock()
 	status.Mode = modeOf(a.audit)

@@ -17,6 +17,11 @@ func (s Status) Enforces() bool {
 			return false
 		}
 	}
+	for _, p := range s.Problems {
+		if p.Fatal {
+			return false
+		}
+	}
 	return s.Ready && !s.Refused && s.Kernel.Failed == "" && s.Source.Failed == ""
 }
 
@@ -72,6 +77,13 @@ func (s SourceStatus) cell() printer.Cell {
 
 func (s Status) wrong() [][]printer.Cell {
 	var rows [][]printer.Cell
+	for _, p := range s.Problems {
+		style := printer.Yellow
+		if p.Fatal {
+			style = printer.Alarm
+		}
+		rows = append(rows, []printer.Cell{{Text: p.Name, Style: style}, plain(p.Text)})
+	}
 	for _, e := range s.Neighbours {
 		rows = append(rows, []printer.Cell{{Text: e.Name, Style: printer.Yellow}, plain("filters on this node: " + strings.Join(e.Because, ", "))})
 	}

@@ -1,9 +1,7 @@
 // Package doctor looks at a node and says whether Bulkhead can enforce on it,
 // whether something else does already, and what should be changed.
 //
-// It changes nothing on the node: what it has to try it tries in a network
-// namespace of its own that ends with it. Functions may be called by several
-// goroutines.
+// It changes nothing on the node. Functions may be called by several goroutines.
 package doctor
 
 import (

@@ -63,8 +63,8 @@ func TestNode(t *testing.T) {
 		want  []string // "grade check: part of the text"
 	}{
 		{"bare", func() {}, []string{
-			"fine kernel: takes Bulkhead's table", "note Bulkhead: is not in force", "fine other engines: none",
-			"bad enforcement: nobody enforces", "fine bridges: no pods", "fine services: ", "fine connections: 0 of ",
+			"fine nftables: takes Bulkhead's table", "note Bulkhead: is not in force", "fine other engines: none",
+			"bad enforcement: nobody enforces", "fine bridge: ", "fine ipvs: ", "fine conntrack: ",
 		}},
 		{"ours", func() { enforce(t) }, []string{"fine Bulkhead: is in force for node n1"}},
 		{"ours, broken", func() {
@@ -75,11 +75,11 @@ func TestNode(t *testing.T) {
 		{"Calico", func() { run(t, "iptables-nft -N cali-FORWARD") }, []string{"bad other engines: Calico (chain cali-FORWARD)", "note Bulkhead: is not in force"}},
 		{"bridge, off", func() {
 			run(t, bridge+"sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=1")
-		}, []string{"bad bridges: bridge br0 reach each other past all policies: bridge-nf-call-iptables is not 1"}},
+		}, []string{"bad bridge: (br0) reach each other past all policies; set net.bridge.bridge-nf-call-iptables=1"}},
 		{"bridge, on", func() {
 			enforce(t)
 			run(t, bridge+"sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1")
-		}, []string{"fine bridges: on bridge br0 pass"}},
+		}, []string{"fine bridge: past the policies"}},
 	} {
 		apart(t, func() {
 			test.setup()

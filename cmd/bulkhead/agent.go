@@ -135,7 +135,7 @@ func (f *agentFlags) run(ctx context.Context, stderr io.Writer) (err error) {
 		return fmt.Errorf("open conntrack: %w", err)
 	}
 	defer connections.Close()
-	options.Dataplane, options.Connections = tables, connections
+	options.Dataplane, options.Connections, options.Check = tables, connections, tables.Check
 	if denials, err := audit.Listen(0); err != nil {
 		log.Warn("what audited policies would deny is not logged", "error", err)
 	} else {
