@@ -13,13 +13,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/bulkhead-dev/bulkhead/dataplane/kerneltest"
 	"github.com/bulkhead-dev/bulkhead/lab/space"
 )
 
 // TestMain is also a program that starts another and waits to be killed.
 func TestMain(m *testing.M) {
 	if os.Getenv("COMMAND_TEST_START") == "" {
-		os.Exit(m.Run())
+		kerneltest.Main(m)
 	}
 	s, err := space.New()
 	if err == nil {

@@ -117,6 +117,10 @@ func TestNetlinkIsInside(t *testing.T) {
 
 func TestOwnThreadEnds(t *testing.T) {
 	before := inode(t)
+	leader, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for range 100 {
 		OnOwnThread(func() {
 			if unix.Gettid() == unix.Getpid() {
@@ -130,7 +134,7 @@ func TestOwnThreadEnds(t *testing.T) {
 			t.Fatalf("the thread lives on in %s", after)
 		}
 	}
-	if leader, err := os.Readlink("/proc/self/ns/net"); leader != before {
-		t.Errorf("the process is in %s, was in %s, %v", leader, before, err)
+	if after, err := os.Readlink("/proc/self/ns/net"); after != leader {
+		t.Errorf("the process is in %s, was in %s, %v", after, leader, err)
 	}
 }
