@@ -12,7 +12,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
 
-func newSpace(t *testing.T) *space.Space {
+func newSpace(t testing.TB) *space.Space {
 	t.Helper()
 	s, err := space.New()
 	if err != nil {
@@ -22,7 +22,7 @@ func newSpace(t *testing.T) *space.Space {
 	return s
 }
 
-func open(t *testing.T, s *space.Space, options Options) *Dataplane {
+func open(t testing.TB, s *space.Space, options Options) *Dataplane {
 	t.Helper()
 	options.NetNS = s.FD()
 	d, err := New(options)

@@ -15,7 +15,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
 
-func apply(t *testing.T, d *Dataplane, p *plan.Plan) {
+func apply(t testing.TB, d *Dataplane, p *plan.Plan) {
 	t.Helper()
 	if err := d.Apply(context.Background(), p); err != nil {
 		t.Fatal(err)

@@ -72,9 +72,11 @@ func (d *Dataplane) Close() error {
 	return errors.Join(d.watcher.close(), d.conn.Close(), d.netns.Close())
 }
 
-// applyAttempts is how often Apply changes and looks again, before it gives up
-// because somebody else keeps changing the table.
+// applyAttempts is how often Apply changes the table, before it gives up because
+// somebody else keeps changing it too.
 const applyAttempts = 3
+
+var errOther = errors.New("the table is not what was written; somebody else keeps changing it")
 
 // Apply makes the whole plan true. It reads what the kernel has, changes what
 // differs, and reads again to see that it is so. Where the table has something
@@ -85,49 +87,43 @@ func (d *Dataplane) Apply(ctx context.Context, desired *plan.Plan) error {
 	if err != nil {
 		return fmt.Errorf("render plan: %w", err)
 	}
-	have, err := read(ctx, d.conn)
-	if err != nil {
-		return d.failed("read table", err)
-	}
-	for range applyAttempts {
-		if err := d.bring(ctx, have, want); err != nil {
-			return err
-		}
-		if have, err = read(ctx, d.conn); err != nil {
+	refused := false
+	for attempt := 0; ; attempt++ {
+		have, err := read(ctx, d.conn)
+		if err != nil {
 			return d.failed("read table", err)
 		}
-		var rest transaction
-		if compatible(have, want) {
-			if rest.change(have, want); len(rest.messages) == 0 {
-				return nil
+		t := bring(have, want, refused)
+		if len(t.messages) == 0 {
+			return nil
+		}
+		if attempt == applyAttempts {
+			return fmt.Errorf("apply plan: %w", errOther)
+		}
+		if err := commit(ctx, d.conn, &t, true); err != nil {
+			err = d.failed("commit tables", err)
+			if refused || ctx.Err() != nil {
+				return err
 			}
+			refused = true
 		}
 	}
-	return fmt.Errorf("apply plan: %w", errOther)
 }
 
-var errOther = errors.New("the table is not what was written; somebody else keeps changing it")
-
-func (d *Dataplane) bring(ctx context.Context, have, want *ruleset) error {
+// bring is what turns one table into another: by changes, or, if they are not
+// possible or were refused, by a new table in the place of the old one.
+func bring(have, want *ruleset, refused bool) transaction {
+	var t transaction
 	if compatible(have, want) {
-		var t transaction
-		t.change(have, want)
-		err := commit(ctx, d.conn, &t, true)
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		if err := d.reopen(); err != nil {
-			return err
+		if t.change(have, want); len(t.messages) == 0 || !refused {
+			return t
 		}
 	}
-	var t transaction
+	t = transaction{}
 	t.addTable(want.comment) // so that there is one to delete
 	t.deleteTable()
 	t.change(newRuleset(), want)
-	if err := commit(ctx, d.conn, &t, true); err != nil {
-		return d.failed("replace table", err)
-	}
-	return nil
+	return t
 }
 
 // compatible tells whether one can become the other by a change: definitions of

@@ -1,0 +1,327 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-dev/bulkhead/lab/space"
+)
+
+// workload is what is measured; run returns how much was done in a slice.
+type workload struct {
+	name, unit string
+	run        func(p *path, slice time.Duration) (float64, error)
+	// less: a smaller number is better.
+	less bool
+}
+
+var workloads = []workload{
+	{"connect-request-response", "connections/s", connections, false},
+	{"request-response", "µs", latency, true},
+	{"throughput", "Gbit/s", throughput, false},
+	{"UDP", "packets/s", datagrams, false},
+}
+
+// measure runs all workloads on all paths in each round. The order of the paths
+// changes from round to round.
+func measure(ctx context.Context, o options, paths []*path, r *report) error {
+	for _, p := range paths { // the first packets make caches warm
+		for _, w := range workloads {
+			if _, err := w.run(p, o.slice/10); err != nil {
+				return fmt.Errorf("%s, %s: %w", p.name, w.name, err)
+			}
+		}
+	}
+	order := append([]*path{}, paths...)
+	for round := range o.rounds {
+		say("round %d of %d", round+1, o.rounds)
+		for _, w := range workloads {
+			rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+			for _, p := range order {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				n, err := w.run(p, o.slice)
+				if err != nil {
+					return fmt.Errorf("%s, %s: %w", p.name, w.name, err)
+				}
+				r.note(p.name, w.name, n)
+			}
+		}
+	}
+	return nil
+}
+
+// serving is the server's sockets.
+type serving struct {
+	listener, udp int
+	received      atomic.Int64 // bytes of streams
+	datagrams     atomic.Int64
+	done          chan struct{}
+}
+
+// One byte at the beginning of a connection says what it is for.
+const (
+	answerOnce = iota + 1
+	answerAlways
+	swallow
+)
+
+func serve(s *space.Space) (*serving, error) {
+	v := &serving{done: make(chan struct{})}
+	err := s.Do(func() error {
+		var err error
+		if v.listener, err = listen(unix.SOCK_STREAM, tcpPort); err != nil {
+			return err
+		}
+		v.udp, err = listen(unix.SOCK_DGRAM, udpPort)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start server: %w", err)
+	}
+	for range 2 {
+		go v.accept()
+	}
+	go v.receive()
+	return v, nil
+}
+
+func listen(kind, port int) (int, error) {
+	fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	const buffer = 8 << 20
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) // without it fewer datagrams fit
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: port}); err != nil {
+		return 0, err
+	}
+	if kind == unix.SOCK_STREAM {
+		return fd, unix.Listen(fd, 1024)
+	}
+	return fd, nil
+}
+
+func (v *serving) close() {
+	close(v.done)
+	unix.Shutdown(v.listener, unix.SHUT_RDWR)
+	unix.Shutdown(v.udp, unix.SHUT_RDWR)
+	unix.Close(v.listener)
+	unix.Close(v.udp)
+}
+
+func (v *serving) accept() {
+	for {
+		fd, _, err := unix.Accept4(v.listener, unix.SOCK_CLOEXEC)
+		if err != nil {
+			select {
+			case <-v.done:
+				return
+			default:
+				continue
+			}
+		}
+		v.handle(fd)
+	}
+}
+
+// handle answers short connections itself, and leaves long ones to others, so
+// that accept can go on.
+func (v *serving) handle(fd int) {
+	b := make([]byte, 1)
+	if n, err := unix.Read(fd, b); n != 1 || err != nil {
+		unix.Close(fd)
+		return
+	}
+	switch b[0] {
+	case answerOnce:
+		_, _ = unix.Write(fd, b)
+		_, _ = unix.Read(fd, b) // the client closes first
+		unix.Close(fd)
+	case answerAlways:
+		go answer(fd)
+	case swallow:
+		go v.swallow(fd)
+	}
+}
+
+func answer(fd int) {
+	defer unix.Close(fd)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	for b := make([]byte, 1); ; {
+		if n, err := unix.Read(fd, b); n != 1 || err != nil {
+			return
+		}
+		if _, err := unix.Write(fd, b); err != nil {
+			return
+		}
+	}
+}
+
+func (v *serving) swallow(fd int) {
+	defer unix.Close(fd)
+	for b := make([]byte, 256<<10); ; {
+		n, err := unix.Read(fd, b)
+		if n <= 0 || err != nil {
+			return
+		}
+		v.received.Add(int64(n))
+	}
+}
+
+func (v *serving) receive() {
+	for b := make([]byte, 2048); ; {
+		n, from, err := unix.Recvfrom(v.udp, b, 0)
+		if n <= 0 || err != nil {
+			select {
+			case <-v.done:
+				return
+			default:
+				continue
+			}
+		}
+		v.datagrams.Add(1)
+		if n == 1 { // a client that makes itself known
+			_ = unix.Sendto(v.udp, b[:n], 0, from)
+		}
+	}
+}
+
+func dialServer(purpose byte) (int, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: serverAddr.As4(), Port: tcpPort}); err != nil {
+		unix.Close(fd)
+		return 0, fmt.Errorf("connect: %w", err)
+	}
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	if _, err := unix.Write(fd, []byte{purpose}); err != nil {
+		unix.Close(fd)
+		return 0, err
+	}
+	return fd, nil
+}
+
+// connections opens connections one after the other, on two threads, with one
+// byte there and one back.
+func connections(p *path, slice time.Duration) (float64, error) {
+	const threads = 2
+	var done atomic.Int64
+	failed := make(chan error, threads)
+	start := time.Now()
+	for range threads {
+		go func() {
+			failed <- p.client.Do(func() error {
+				for time.Since(start) < slice {
+					if err := connectOnce(); err != nil {
+						return err
+					}
+					done.Add(1)
+				}
+				return nil
+			})
+		}()
+	}
+	var err error
+	for range threads {
+		err = errors.Join(err, <-failed)
+	}
+	return float64(done.Load()) / time.Since(start).Seconds(), err
+}
+
+func connectOnce() error {
+	fd, err := dialServer(answerOnce)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	_, err = unix.Read(fd, make([]byte, 1))
+	return err
+}
+
+// latency is the median time of a byte there and back on an open connection.
+func latency(p *path, slice time.Duration) (float64, error) {
+	var times []float64
+	err := p.client.Do(func() error {
+		fd, err := dialServer(answerAlways)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		b := make([]byte, 1)
+		for start := time.Now(); time.Since(start) < slice; {
+			sent := time.Now()
+			if _, err := unix.Write(fd, b); err != nil {
+				return err
+			}
+			if _, err := unix.Read(fd, b); err != nil {
+				return err
+			}
+			times = append(times, float64(time.Since(sent).Nanoseconds())/1000)
+		}
+		return nil
+	})
+	return median(times), err
+}
+
+// throughput is what one connection brings to the server.
+func throughput(p *path, slice time.Duration) (float64, error) {
+	before := p.serving.received.Load()
+	start := time.Now()
+	err := p.client.Do(func() error {
+		fd, err := dialServer(swallow)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		for b := make([]byte, 256<<10); time.Since(start) < slice; {
+			if _, err := unix.Write(fd, b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return float64(p.serving.received.Load()-before) * 8 / 1e9 / time.Since(start).Seconds(), err
+}
+
+// datagrams is how many small datagrams of one connection come to the server. It
+// has seen an answer, so that connection tracking takes it for established.
+func datagrams(p *path, slice time.Duration) (float64, error) {
+	var before int64
+	var start time.Time
+	err := p.client.Do(func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: serverAddr.As4(), Port: udpPort}); err != nil {
+			return err
+		}
+		if _, err := unix.Write(fd, make([]byte, 1)); err != nil {
+			return err
+		}
+		if _, err := unix.Read(fd, make([]byte, 1)); err != nil {
+			return err
+		}
+		before, start = p.serving.datagrams.Load(), time.Now()
+		for b := make([]byte, 64); time.Since(start) < slice; {
+			for range 16 {
+				if _, err := unix.Write(fd, b); err != nil && !errors.Is(err, unix.ENOBUFS) {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	return float64(p.serving.datagrams.Load()-before) / time.Since(start).Seconds(), err
+}
