@@ -39,11 +39,11 @@ type options struct {
 func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("datapath", flag.ContinueOnError)
-	flags.IntVar(&o.rounds, "rounds", 12, "rounds to measure")
-	flags.DurationVar(&o.slice, "slice", 250*time.Millisecond, "how long each variant is measured in a round, for each of the four workloads")
+	flags.IntVar(&o.rounds, "rounds", 10, "rounds to measure")
+	flags.DurationVar(&o.slice, "duration", 250*time.Millisecond, "how long each variant is measured in a round, for each of the four workloads")
 	flags.IntVar(&o.pods, "pods", 100_000, "pods of the cluster")
 	policies := flags.String("policies", "10,1000,10000", "numbers of policies")
-	only := flags.String("variants", "", "only the variants whose names begin so, such as none,plain,bulkhead")
+	only := flags.String("variants", "", "only the variants whose names begin so, such as none,bulkhead")
 	flags.IntVar(&o.updates, "updates", 300, "changes of one pod to time in the largest table")
 	flags.StringVar(&o.format, "o", "table", "table or json")
 	if err := flags.Parse(args); err != nil {
@@ -60,7 +60,7 @@ func parse(args []string) (options, error) {
 		o.only = strings.Split(*only, ",")
 	}
 	if o.rounds < 1 || o.slice <= 0 || o.pods < 1000 || o.format != "table" && o.format != "json" {
-		return o, errors.New("want at least one round, a slice, 1,000 pods, and -o table or json")
+		return o, errors.New("want at least one round, a duration, 1,000 pods, and -o table or json")
 	}
 	return o, nil
 }
@@ -110,6 +110,7 @@ func run(ctx context.Context, o options) error {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
+	report.Targets = targets(report, o.policies)
 	if o.format == "json" {
 		return json.NewEncoder(os.Stdout).Encode(report)
 	}

@@ -17,6 +17,7 @@ type report struct {
 	// measured; the slices hold one number for each round.
 	Results []*result `json:"results"`
 	Updates *updates  `json:"updates,omitempty"`
+	Targets []target  `json:"targets"`
 }
 
 type result struct {
@@ -95,6 +96,9 @@ func (r *report) print(out io.Writer) {
 		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		for _, name := range r.variants() {
 			x := r.find(w.name, name)
+			if x == nil {
+				continue
+			}
 			fmt.Fprintf(table, "  %s\t%s\t%.1f %%\t(%.1f to %.1f)\n", name, figure(x.Median), 100*x.Ratio, 100*x.LowRatio, 100*x.HighRatio)
 		}
 		table.Flush()
@@ -102,33 +106,7 @@ func (r *report) print(out io.Writer) {
 	if r.Updates != nil {
 		r.Updates.print(out)
 	}
-}
-
-// variants are the names in the order none, plain, Bulkhead, others.
-func (r *report) variants() []string {
-	var names []string
-	for _, x := range r.Results {
-		if !slices.Contains(names, x.Variant) {
-			names = append(names, x.Variant)
-		}
-	}
-	slices.SortFunc(names, func(a, b string) int { return place(a) - place(b) })
-	return names
-}
-
-func place(name string) int {
-	switch name {
-	case noneName:
-		return 0
-	case plainName:
-		return 1
-	}
-	var n int
-	if _, err := fmt.Sscanf(name, "bulkhead-%d", &n); err == nil {
-		return 2 + n
-	}
-	_, _ = fmt.Sscanf(name, "iptables-%d", &n)
-	return 1<<30 + n
+	printTargets(out, r.Targets)
 }
 
 func figure(n float64) string {

@@ -15,8 +15,13 @@ import (
 
 const (
 	noneName  = "none"
-	plainName = "plain"
+	plainName = "conntrack"
 )
+
+func bulkheadName(policies int) string { return fmt.Sprintf("bulkhead-%d", policies) }
+
+// selectedName is of the variant where all policies select the server.
+func selectedName(policies int) string { return fmt.Sprintf("bulkhead-%d-selected", policies) }
 
 // node is the node that the router plays.
 const node = "node-0"
@@ -52,7 +57,11 @@ func build(ctx context.Context, o options) ([]*path, error) {
 		}
 		w := newWorld(o.pods, n)
 		err = errors.Join(
-			add(fmt.Sprintf("bulkhead-%d", n), n, func(ctx context.Context, p *path) error { return loadBulkhead(ctx, p, w) }),
+			add(bulkheadName(n), n, func(ctx context.Context, p *path) error { return loadBulkhead(ctx, p, w) }),
+			add(selectedName(n), n, func(ctx context.Context, p *path) error {
+				defer func() { p.update = nil }() // timed where the policies are spread
+				return loadBulkhead(ctx, p, newSelectedWorld(o.pods, n))
+			}),
 			add(fmt.Sprintf("iptables-%d", n), n, func(ctx context.Context, p *path) error { return loadLinear(ctx, p, w) }))
 	}
 	return paths, err

@@ -21,10 +21,16 @@ type workload struct {
 	less bool
 }
 
+// Workloads that targets speak of.
+const (
+	connectionsName = "connect-request-response"
+	throughputName  = "throughput"
+)
+
 var workloads = []workload{
-	{"connect-request-response", "connections/s", connections, false},
+	{connectionsName, "connections/s", connections, false},
 	{"request-response", "µs", latency, true},
-	{"throughput", "Gbit/s", throughput, false},
+	{throughputName, "Gbit/s", throughput, false},
 	{"UDP", "packets/s", datagrams, false},
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -27,7 +28,26 @@ const (
 // isolated in both directions, and may reach each other by exactly what the
 // workloads use.
 func newWorld(pods, policies int) *gen.World {
-	w := gen.Large(gen.Source(1, 0), pods-2, policies-minPolicies, 0)
+	return withEnds(gen.Large(gen.Source(1, 0), pods-2, policies-minPolicies, 0))
+}
+
+// newSelectedWorld is the same with nearly all policies on the server, each with
+// a port and the replicas of an app of its own.
+func newSelectedWorld(pods, policies int) *gen.World {
+	w := withEnds(gen.Large(gen.Source(1, 0), pods-2, 0, 0))
+	namespaces := len(w.Snapshot.Namespaces) - 1
+	for n := range policies - minPolicies {
+		p := newPolicy(fmt.Sprintf("server-%d", n), pick("server"))
+		app := labels.Set{"app": fmt.Sprintf("app-%d", n/namespaces%10)}
+		p.Ingress = allow(policy.PodSelector{Namespace: fmt.Sprintf("ns-%d", n%namespaces), Pods: labels.SelectorFromSet(app)})
+		p.Ingress.Rules[0].Ports = []policy.Port{{Protocol: traffic.TCP, From: uint16(10_000 + n), To: uint16(10_000 + n)}}
+		w.SetPolicy(p)
+	}
+	return w
+}
+
+// withEnds adds the client, the server and their policies.
+func withEnds(w *gen.World) *gen.World {
 	w.SetNamespace(&cluster.Namespace{Name: namespace, Labels: map[string]string{cluster.NamespaceNameLabel: namespace}})
 	for app, addr := range map[string]netip.Addr{"client": clientAddr, "server": serverAddr} {
 		w.SetPod(&cluster.Pod{

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/bulkhead-dev/bulkhead/compile"
+	"github.com/bulkhead-dev/bulkhead/internal/gen"
+	"github.com/bulkhead-dev/bulkhead/plan"
+	"github.com/bulkhead-dev/bulkhead/traffic"
+)
+
+// The client reaches the server by what the workloads use and by nothing else,
+// however many policies there are and wherever they are.
+func TestWorlds(t *testing.T) {
+	for name, w := range map[string]*gen.World{
+		"spread": newWorld(1000, 100), "selected": newSelectedWorld(1000, 100), "as few as can be": newWorld(1000, minPolicies),
+	} {
+		c := compile.New(node)
+		c.SetAll(w.Snapshot, w.Set)
+		c.Commit()
+		for _, row := range []struct {
+			packet plan.Packet
+			want   traffic.Verdict
+		}{
+			{plan.Packet{From: clientAddr, To: serverAddr, Protocol: traffic.TCP, Port: tcpPort}, traffic.Allow},
+			{plan.Packet{From: clientAddr, To: serverAddr, Protocol: traffic.UDP, Port: udpPort}, traffic.Allow},
+			{plan.Packet{From: clientAddr, To: serverAddr, Protocol: traffic.TCP, Port: udpPort}, traffic.Deny},
+			{plan.Packet{From: clientAddr, To: serverAddr, Protocol: traffic.TCP, Port: 10_000}, traffic.Deny},
+			{plan.Packet{From: serverAddr, To: clientAddr, Protocol: traffic.TCP, Port: tcpPort}, traffic.Deny},
+		} {
+			if got := c.Plan().Trace(row.packet); got != row.want {
+				t.Errorf("%s: %+v: %s, want %s", name, row.packet, got, row.want)
+			}
+		}
+	}
+}
+
+func TestAllPoliciesSelectTheServer(t *testing.T) {
+	const policies = 50
+	w := newSelectedWorld(1000, policies)
+	if len(w.Set.Policies) != policies {
+		t.Fatalf("%d policies, want %d", len(w.Set.Policies), policies)
+	}
+	seen := map[uint16]bool{}
+	for ref, p := range w.Set.Policies {
+		if p.Subject.Pods != nil && p.Subject.Pods.String() == "app=client" {
+			continue
+		}
+		if p.Subject.Namespace != namespace || p.Subject.Pods != nil && p.Subject.Pods.String() != "app=server" {
+			t.Errorf("%s selects %s", ref, p.Subject)
+		}
+		if len(p.Ingress.Rules) > 0 {
+			port := p.Ingress.Rules[0].Ports[0].From
+			if seen[port] {
+				t.Errorf("port %d twice", port)
+			}
+			seen[port] = true
+		}
+	}
+	if want := policies - 2; len(seen) != want { // neither the denying one nor the client's
+		t.Errorf("%d ports, want %d", len(seen), want)
+	}
+}
