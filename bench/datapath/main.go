@@ -51,8 +51,8 @@ func parse(args []string) (options, error) {
 	}
 	for _, s := range strings.Split(*policies, ",") {
 		n, err := strconv.Atoi(s)
-		if err != nil || n < minPolicies {
-			return o, fmt.Errorf("-policies %q: want numbers from %d on, such as 10,1000", *policies, minPolicies)
+		if err != nil || n < minPolicies || n > maxPolicies {
+			return o, fmt.Errorf("-policies %q: want numbers from %d to %d, such as 10,1000", *policies, minPolicies, maxPolicies)
 		}
 		o.policies = append(o.policies, n)
 	}

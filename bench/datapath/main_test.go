@@ -14,8 +14,9 @@ func TestParse(t *testing.T) {
 		{"-rounds 0", "at least one round"},
 		{"-duration 0s", "a duration"},
 		{"-pods 999", "1,000 pods"},
-		{"-policies 2", "from 3 on"},
-		{"-policies ten", "from 3 on"},
+		{"-policies 2", "from 3 to 50000"},
+		{"-policies 50001", "from 3 to 50000"},
+		{"-policies ten", "from 3 to 50000"},
 		{"-o xml", "table or json"},
 	} {
 		_, err := parse(strings.Fields(row.args))

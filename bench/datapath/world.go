@@ -18,6 +18,12 @@ const namespace = "bench"
 // minPolicies are the policies of the client and the server.
 const minPolicies = 3
 
+// maxPolicies have a port each, from firstPort on.
+const (
+	firstPort   = 10_000
+	maxPolicies = 50_000
+)
+
 // Ports of the server.
 const (
 	tcpPort = 5001
@@ -40,7 +46,7 @@ func newSelectedWorld(pods, policies int) *gen.World {
 		p := newPolicy(fmt.Sprintf("server-%d", n), pick("server"))
 		app := labels.Set{"app": fmt.Sprintf("app-%d", n/namespaces%10)}
 		p.Ingress = allow(policy.PodSelector{Namespace: fmt.Sprintf("ns-%d", n%namespaces), Pods: labels.SelectorFromSet(app)})
-		p.Ingress.Rules[0].Ports = []policy.Port{{Protocol: traffic.TCP, From: uint16(10_000 + n), To: uint16(10_000 + n)}}
+		p.Ingress.Rules[0].Ports = []policy.Port{{Protocol: traffic.TCP, From: uint16(firstPort + n), To: uint16(firstPort + n)}}
 		w.SetPolicy(p)
 	}
 	return w
