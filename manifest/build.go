@@ -86,11 +86,12 @@ func (b *builder) addPolicies() {
 		if o.kind.policy == nil {
 			continue
 		}
-		p, errs := o.kind.policy(o.body)
+		gaps, errs := o.kind.policy(b.bundle.Policies, o.body, o.Source)
 		b.failFields(o, "", errs)
-		if len(errs) == 0 {
-			p.Source = o.Source
-			b.bundle.Policies.Add(p)
+		for _, gap := range gaps {
+			b.bundle.Warnings = append(b.bundle.Warnings, &Error{
+				File: o.Source.File, Line: o.node.LineOf(gap.Field), Object: o.String(), Field: gap.Field, Message: gap.Reason,
+			})
 		}
 	}
 }

@@ -3,12 +3,12 @@ package manifest
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -16,7 +16,6 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/manifest/document"
 	"github.com/bulkhead-dev/bulkhead/policy"
-	"github.com/bulkhead-dev/bulkhead/policy/k8s"
 )
 
 // kind is a kind of object that is needed.
@@ -27,8 +26,9 @@ type kind struct {
 	name validation.ValidateNameFunc
 	// decode fills the kind's API type.
 	decode func(*document.Node) (metav1.Object, []document.Problem)
-	// policy reads a policy; nil for what makes up the cluster.
-	policy func(metav1.Object) (*policy.Policy, field.ErrorList)
+	// policy reads a policy into the set, and says what of it is not enforced;
+	// nil for what makes up the cluster.
+	policy func(*policy.Set, metav1.Object, policy.Source) ([]policy.Gap, field.ErrorList)
 }
 
 // Of each kind only what network policy needs is decoded, so that dumps of
@@ -68,7 +68,7 @@ func templateFields(prefix string) []string {
 	return append(below(prefix+"template.spec.", specFields), prefix+"template.metadata.labels")
 }
 
-var kinds = []*kind{
+var kinds = append(policyKinds, []*kind{
 	{typeMeta{"v1", "Namespace"}, true, validation.ValidateNamespaceName, decode[corev1.Namespace](fields()), nil},
 	{typeMeta{"v1", "Node"}, true, validation.NameIsDNSSubdomain, decode[corev1.Node](nodeFields), nil},
 	{typeMeta{"v1", "Pod"}, false, validation.NameIsDNSSubdomain, decode[corev1.Pod](podFields), nil},
@@ -79,8 +79,7 @@ var kinds = []*kind{
 	{typeMeta{"apps/v1", "DaemonSet"}, false, validation.NameIsDNSSubdomain, decode[appsv1.DaemonSet](workloadFields), nil},
 	{typeMeta{"batch/v1", "Job"}, false, validation.NameIsDNSSubdomain, decode[batchv1.Job](jobFields), nil},
 	{typeMeta{"batch/v1", "CronJob"}, false, validation.NameIsDNSSubdomain, decode[batchv1.CronJob](cronJobFields), nil},
-	{typeMeta{"networking.k8s.io/v1", "NetworkPolicy"}, false, nil, decodePolicy, readPolicy},
-}
+}...)
 
 // kindOf is nil without a message for a kind that is not needed. The message
 // says what is wrong with one that was meant to be, and with which field.
@@ -89,10 +88,11 @@ func kindOf(meta typeMeta) (found *kind, path, message string) {
 	if strings.Contains(group, ".") && !strings.HasSuffix(group, ".k8s.io") {
 		return nil, "", "" // kinds of other APIs may have the same names
 	}
+	if i := slices.IndexFunc(kinds, func(k *kind) bool { return k.typeMeta == meta }); i >= 0 {
+		return kinds[i], "", ""
+	}
 	for _, k := range kinds {
 		switch {
-		case k.typeMeta == meta:
-			return k, "", ""
 		case k.Kind == meta.Kind:
 			return nil, "apiVersion", fmt.Sprintf("%s has no %s: use %s", meta.APIVersion, meta.Kind, k.APIVersion)
 		case k.APIVersion == meta.APIVersion && looksLike(meta.Kind, k.Kind):
@@ -128,17 +128,6 @@ func decode[T any, O apiObject[T]](fields document.Fields) func(*document.Node) 
 		problems := document.DecodeFields(n, object, fields)
 		return O(object), problems
 	}
-}
-
-// decodePolicy is strict: a policy that says something else than its author
-// meant is worse than none.
-func decodePolicy(n *document.Node) (metav1.Object, []document.Problem) {
-	p := &networkingv1.NetworkPolicy{}
-	return p, document.Decode(n.Without("status"), p) // a status was written by Kubernetes 1.24 to 1.27
-}
-
-func readPolicy(object metav1.Object) (*policy.Policy, field.ErrorList) {
-	return k8s.Read(object.(*networkingv1.NetworkPolicy))
 }
 
 // checkMeta validates what is used of an object's metadata.

@@ -68,6 +68,9 @@ type Bundle struct {
 	Policies *policy.Set
 	// Objects are the objects that were read, in the order of the input.
 	Objects []Object
+	// Warnings are what policies say and we do not enforce, by file and line;
+	// their rules deny what depends on it.
+	Warnings Errors
 	// Skipped are the kinds of objects that are not needed, sorted.
 	Skipped []Skipped
 

@@ -14,8 +14,8 @@ import (
 // sources in ingress rules, as targets in egress rules.
 func outside(s *cluster.Snapshot, set *policy.Set) (sources, targets []place) {
 	chooser := newChooser(s)
-	ingress := mentionedBlocks(set, traffic.Ingress)
-	egress := mentionedBlocks(set, traffic.Egress)
+	ingress := mentionedBlocks(s, set, traffic.Ingress)
+	egress := mentionedBlocks(s, set, traffic.Egress)
 	sources = chooser.places(s, ingress)
 	targets = chooser.places(s, egress)
 	for i := range targets {
@@ -38,12 +38,12 @@ var everywhere = []policy.CIDR{
 }
 
 // mentionedBlocks are the blocks of a direction's rules, by their text.
-func mentionedBlocks(set *policy.Set, d traffic.Direction) []*block {
+func mentionedBlocks(s *cluster.Snapshot, set *policy.Set, d traffic.Direction) []*block {
 	found := map[string]*block{}
 	for _, p := range set.Sorted() {
 		if rules := p.In(d); rules != nil {
 			for _, rule := range rules.Rules {
-				for _, c := range ruleBlocks(rule) {
+				for _, c := range ruleBlocks(s, set, rule) {
 					mention(found, c, rule)
 				}
 			}
@@ -56,14 +56,60 @@ func mentionedBlocks(set *policy.Set, d traffic.Direction) []*block {
 	return blocks
 }
 
-func ruleBlocks(rule policy.Rule) []policy.CIDR {
+func ruleBlocks(s *cluster.Snapshot, set *policy.Set, rule policy.Rule) []policy.CIDR {
 	if rule.AnyPeer {
 		return everywhere
 	}
 	var blocks []policy.CIDR
 	for _, peer := range rule.Peers {
-		if peer.CIDR != nil {
-			blocks = append(blocks, *peer.CIDR)
+		blocks = append(blocks, peerBlocks(s, set, peer)...)
+	}
+	return blocks
+}
+
+// peerBlocks are the blocks that a peer speaks of: its own, the addresses of the
+// nodes and sets of networks that it picks, and those that it leaves out.
+func peerBlocks(s *cluster.Snapshot, set *policy.Set, peer policy.Peer) []policy.CIDR {
+	var blocks []policy.CIDR
+	switch {
+	case peer.CIDR != nil:
+		blocks = append(blocks, *peer.CIDR)
+	case peer.Nodes != nil:
+		blocks = nodeBlocks(s, *peer.Nodes)
+	case peer.Networks != nil:
+		blocks = networkBlocks(s, set, *peer.Networks)
+	case peer.Pods == nil && len(peer.And) == 0:
+		blocks = append(blocks, everywhere...)
+	}
+	for _, p := range slices.Concat(peer.And, peer.Not) {
+		blocks = append(blocks, peerBlocks(s, set, p)...)
+	}
+	return blocks
+}
+
+func nodeBlocks(s *cluster.Snapshot, selector policy.NodeSelector) []policy.CIDR {
+	var blocks []policy.CIDR
+	for _, node := range s.Nodes {
+		if selector.Matches(node, selector.Which == policy.OwnNode) {
+			for _, addr := range node.Addrs {
+				blocks = append(blocks, policy.CIDR{Prefix: netip.PrefixFrom(addr, addr.BitLen())})
+			}
+		}
+	}
+	return blocks
+}
+
+func networkBlocks(s *cluster.Snapshot, set *policy.Set, selector policy.NetworkSelector) []policy.CIDR {
+	var blocks []policy.CIDR
+	for _, n := range set.Networks {
+		labels := &policy.Labels{Own: n.Labels}
+		if n.Namespace != "" {
+			labels.Namespace = policy.Origin{Name: n.Namespace, Labels: s.NamespaceLabels(n.Namespace)}
+		}
+		if selector.Matches(n, labels) {
+			for _, p := range n.Prefixes {
+				blocks = append(blocks, policy.CIDR{Prefix: p})
+			}
 		}
 	}
 	return blocks

@@ -26,7 +26,13 @@ func (in *input) addFlags(cmd *cobra.Command) {
 func (in *input) load(cmd *cobra.Command, paths []string) (*manifest.Bundle, error) {
 	options := manifest.Options{Nodes: in.nodes, Families: manifest.Families(in.families)}
 	bundle, err := manifest.Load(paths, options, cmd.InOrStdin())
-	return bundle, badInput(err)
+	if err != nil {
+		return nil, badInput(err)
+	}
+	for _, warning := range bundle.Warnings {
+		fmt.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
+	}
+	return bundle, nil
 }
 
 // needPaths is a check of arguments.
