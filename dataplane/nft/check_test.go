@@ -102,3 +102,14 @@ func TestCheckFindsUnfilteredBridge(t *testing.T) {
 		t.Errorf("a filtered bridge: %s", got)
 	}
 }
+
+func TestOlder(t *testing.T) {
+	for release, want := range map[string]bool{
+		"5.10.0-28-amd64": false, "5.9.16": true, "5.4.0-150-generic": true, "4.19.0": true,
+		"5.15.0": false, "6.1.0": false, "10.0": false, "unknown": false,
+	} {
+		if got := older(release, 5, 10); got != want {
+			t.Errorf("older(%q, 5, 10) = %t, want %t", release, got, want)
+		}
+	}
+}

@@ -6,11 +6,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/mdlayher/netlink"
-	"golang.org/x/sys/unix"
-
-	"github.com/bulkhead-dev/bulkhead/dataplane/attr"
 	"github.com/bulkhead-dev/bulkhead/dataplane/kerneltest"
 	"github.com/bulkhead-dev/bulkhead/plan"
 	"github.com/bulkhead-dev/bulkhead/traffic"
@@ -212,18 +209,64 @@ func TestLargeTablesAreListed(t *testing.T) {
 	}
 }
 
-// generation is the number of the last transaction of anybody in the namespace.
+// TestListedWhileItChanges: the nft command and we list the table while a program
+// keeps changing it.
+func TestListedWhileItChanges(t *testing.T) {
+	s := newSpace(t)
+	d, reader := open(t, s, Options{}), open(t, s, Options{})
+	p := smallPlan()
+	next := address("\x0a\x80\x00\x00")
+	for range 3000 {
+		p.Addrs[next] = 1
+		next = next.Next()
+	}
+	apply(t, d, p)
+	stop, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ctx, changed := context.Background(), smallPlan()
+		edit := plan.Edit[plan.PeerID]{New: 1, Has: true}
+		for {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			case <-time.After(10 * time.Millisecond): // nobody reads what changes all the time
+			}
+			back := plan.Edit[plan.PeerID]{Old: 1, Had: true}
+			for _, e := range []plan.Edit[plan.PeerID]{edit, back} {
+				if err := d.Update(ctx, plan.Diff{Addrs: map[netip.Addr]plan.Edit[plan.PeerID]{next: e}}, changed); err != nil {
+					done <- err
+					return
+				}
+			}
+		}
+	}()
+	for range 5 {
+		for _, args := range [][]string{{"list", "ruleset"}, {"-j", "list", "ruleset"}} {
+			if out := list(t, s, args...); !strings.Contains(out, "x/in; x/more") {
+				t.Errorf("nft %v leaves something out", args)
+			}
+		}
+		got, err := reader.Live(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		delete(got.Addrs, next) // is or is not there
+		if diff := plan.Compare(got, p); !diff.Empty() {
+			t.Errorf("the live plan is off by %d entries", diff.Len())
+		}
+	}
+	close(stop)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
 func generation(t *testing.T, d *Dataplane) uint32 {
 	t.Helper()
-	list, err := d.conn.Execute(netlink.Message{
-		Header: netlink.Header{
-			Type:  netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETGEN),
-			Flags: netlink.Request,
-		},
-		Data: []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, 0},
-	})
-	if err != nil || len(list) == 0 {
-		t.Fatalf("read generation: %v", err)
+	n, err := readGeneration(context.Background(), d.conn)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return attr.Uint32(list[0].Data[headerLen:], unix.NFTA_GEN_ID)
+	return n
 }

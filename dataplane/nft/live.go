@@ -22,7 +22,7 @@ var ErrNoTable = errors.New("there is no table inet " + TableName)
 // Texts come from comments, which nft keeps to 127 bytes: a long list of
 // policies ends in "+3 more".
 func (d *Dataplane) Live(ctx context.Context) (*plan.Plan, error) {
-	r, err := read(ctx, d.conn)
+	r, err := readStill(ctx, d.conn)
 	if err != nil {
 		return nil, d.failed("read table", err)
 	}

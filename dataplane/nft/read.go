@@ -14,8 +14,22 @@ import (
 
 const headerLen = 4 // struct nfgenmsg
 
-// read is what the kernel has of our table.
+// readAttempts is how often a table is read that changes meanwhile.
+const readAttempts = 50
+
+// read is what the kernel has of our table. What somebody removed between two
+// lists is read anew.
 func read(ctx context.Context, conn *netlink.Conn) (*ruleset, error) {
+	for attempt := 1; ; attempt++ {
+		r, err := readOnce(ctx, conn)
+		moving := errors.Is(err, errMoving) || errors.Is(err, unix.ENOENT)
+		if !moving || attempt == readAttempts {
+			return r, err
+		}
+	}
+}
+
+func readOnce(ctx context.Context, conn *netlink.Conn) (*ruleset, error) {
 	r := newRuleset()
 	for _, part := range []func(context.Context, *netlink.Conn) error{
 		r.readTable, r.readChains, r.readRules, r.readSets, r.readCounters,
@@ -33,6 +47,52 @@ func read(ctx context.Context, conn *netlink.Conn) (*ruleset, error) {
 		}
 	}
 	return r, nil
+}
+
+// readStill is what the kernel had of our table at one moment. The kernel lists
+// a set in pieces, and elements that come or go in between can make it pass over
+// others; whoever changes the table himself need not mind.
+func readStill(ctx context.Context, conn *netlink.Conn) (*ruleset, error) {
+	before, err := readGeneration(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	for range readAttempts {
+		r, err := read(ctx, conn)
+		if err != nil {
+			return nil, err
+		}
+		after, err := readGeneration(ctx, conn)
+		if err != nil || after == before {
+			return r, err
+		}
+		before = after
+	}
+	return nil, errMoving
+}
+
+// readGeneration is the number of the last transaction of anybody in the
+// namespace.
+func readGeneration(ctx context.Context, conn *netlink.Conn) (uint32, error) {
+	if err := setDeadline(ctx, conn); err != nil {
+		return 0, err
+	}
+	list, err := conn.Execute(netlink.Message{
+		Header: netlink.Header{
+			Type:  netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETGEN),
+			Flags: netlink.Request,
+		},
+		Data: []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, 0},
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read generation: %w", err)
+	}
+	for _, m := range list {
+		if len(m.Data) >= headerLen {
+			return attr.Uint32(m.Data[headerLen:], unix.NFTA_GEN_ID), nil
+		}
+	}
+	return 0, errors.New("read generation: the kernel gave no answer")
 }
 
 func (r *ruleset) readTable(ctx context.Context, conn *netlink.Conn) error {
@@ -90,7 +150,7 @@ func (r *ruleset) readRules(ctx context.Context, conn *netlink.Conn) error {
 	return nil
 }
 
-var errMoving = errors.New("the table was changed by somebody else while it was read")
+var errMoving = errors.New("the table changes while it is read")
 
 func (r *ruleset) readSets(ctx context.Context, conn *netlink.Conn) error {
 	list, err := dump(ctx, conn, unix.NFT_MSG_GETSET, inTable(unix.NFTA_SET_TABLE))

@@ -23,7 +23,7 @@ func TestComment(t *testing.T) {
 		{"", []string{long, long, long, "last"}, long + "; +3 more"},
 		{"", []string{long, "short", long, long}, long + "; short; +2 more"},
 		{"", []string{strings.Repeat("y", 200)}, strings.Repeat("y", 124) + "..."},
-		{"", []string{strings.Repeat("y", 200), "z"}, strings.Repeat("y", 114) + "...; +1 more"},
+		{"", []string{strings.Repeat("y", 200), "z"}, strings.Repeat("y", 115) + "...; +1 more"},
 		{"", []string{`a == "b"`, "line\nbreak"}, "a == 'b'; line break"},
 	} {
 		if got := comment(row.prefix, row.parts); got != row.want {
