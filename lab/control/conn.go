@@ -35,7 +35,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	control := make([]byte, unix.CmsgSpace(4*filesPerExec))
 	n, nc, _, _, err := c.socket.ReadMsgUnix(p, control)
 	if err != nil || nc == 0 {
-		return n, err
+		return max(n, 0), err
 	}
 	messages, err := unix.ParseSocketControlMessage(control[:nc])
 	if err != nil {

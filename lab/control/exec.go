@@ -13,24 +13,34 @@ import (
 	"github.com/bulkhead-dev/bulkhead/lab/command"
 )
 
-// signals carries signals to the program that runs at the time.
+// signals carries signals to the program that runs at the time, or that is about
+// to.
 type signals struct {
 	mu      sync.Mutex
 	process *command.Process
+	early   []syscall.Signal // came before the program was there
 }
 
 func (s *signals) send(signal syscall.Signal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.process != nil {
-		_ = s.process.Signal(signal) // one that has ended wants none
+	if s.process == nil {
+		s.early = append(s.early, signal)
+		return
 	}
+	_ = s.process.Signal(signal) // one that has ended wants none
 }
 
+// carryTo names the program, or with nil none.
 func (s *signals) carryTo(p *command.Process) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.process = p
+	if p != nil {
+		for _, signal := range s.early {
+			_ = p.Signal(signal)
+		}
+	}
+	s.process, s.early = p, nil
 }
 
 // exec runs a program until it ends or the client goes away.

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -210,66 +208,4 @@ func (h Home) clean(name string) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-const (
-	// grace is how long a lab that does not answer gets to end by itself.
-	grace = 5 * time.Second
-	// endCheck is how often is looked whether it has.
-	endCheck = 20 * time.Millisecond
-)
-
-// Down ends a lab, removes what is left of it, and tells whether there was
-// anything.
-func (h Home) Down(ctx context.Context, name string) (bool, error) {
-	client, err := h.Dial(name)
-	if err != nil {
-		return h.clear(name)
-	}
-	defer client.Close()
-	ask, cancel := context.WithTimeout(ctx, grace)
-	defer cancel()
-	if err := client.Stop(ask); err == nil {
-		if pid, err := h.Holder(name); err == nil && pid != 0 {
-			_, _ = h.awaitEnd(name, pid)
-		}
-	}
-	_, err = h.clear(name)
-	return true, err
-}
-
-// clear removes what is left of a lab: its process, if it has one, and its files.
-func (h Home) clear(name string) (bool, error) {
-	names, err := h.Names()
-	if err != nil || !slices.Contains(names, name) {
-		return false, err
-	}
-	pid, err := h.Holder(name)
-	if err != nil {
-		return true, err
-	}
-	for _, s := range []syscall.Signal{unix.SIGTERM, unix.SIGKILL} {
-		if pid == 0 {
-			break
-		}
-		if err := unix.Kill(pid, s); err != nil && !errors.Is(err, unix.ESRCH) {
-			return true, fmt.Errorf("end process %d of lab %s: %w", pid, name, err)
-		}
-		if pid, err = h.awaitEnd(name, pid); err != nil {
-			return true, err
-		}
-	}
-	return true, h.clean(name)
-}
-
-// awaitEnd waits until the process has let go of the lab. It returns zero if it
-// has.
-func (h Home) awaitEnd(name string, pid int) (int, error) {
-	for deadline := time.Now().Add(grace); time.Now().Before(deadline); time.Sleep(endCheck) {
-		now, err := h.Holder(name)
-		if err != nil || now != pid {
-			return 0, err
-		}
-	}
-	return pid, nil
 }
