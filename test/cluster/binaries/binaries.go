@@ -157,7 +157,12 @@ func (p program) arguments(out string) []string {
 	for _, variable := range p.defaults {
 		link += " -X " + variable
 	}
-	return append(args, "-trimpath", "-buildvcs=false", "-ldflags", link, "-o", out, p.pkg)
+	if p.module != "" {
+		// The programs of the test cluster look for these modules where their own
+		// sources are.
+		args = append(args, "-trimpath")
+	}
+	return append(args, "-buildvcs=false", "-ldflags", link, "-o", out, p.pkg)
 }
 
 func (c *Cache) say(format string, args ...any) {
@@ -200,6 +205,9 @@ func (p program) dir() (string, error) {
 func contentKey(dir string, sources bool) (string, error) {
 	hash := sha256.New()
 	fmt.Fprintln(hash, runtime.Version(), runtime.GOARCH)
+	if sources {
+		fmt.Fprintln(hash, dir) // which its programs know
+	}
 	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err

@@ -41,11 +41,15 @@ func machineCommand() *cobra.Command {
 // is a child, since only a child enters a PID namespace.
 func enter() *cobra.Command {
 	cmd := &cobra.Command{Use: "enter -- COMMAND...", Hidden: true, Args: cobra.MinimumNArgs(1)}
+	inside := cmd.Flags().Bool("inside", false, "")
 	paths := map[int]*string{}
 	for name, flag := range map[string]int{"net": unix.CLONE_NEWNET, "mount": unix.CLONE_NEWNS, "uts": unix.CLONE_NEWUTS, "pid": unix.CLONE_NEWPID} {
 		paths[flag] = cmd.Flags().String(name, "", "")
 	}
 	cmd.RunE = func(_ *cobra.Command, argv []string) error {
+		if *inside {
+			return become(argv)
+		}
 		var view ns.View
 		for flag, space := range map[int]**ns.Space{unix.CLONE_NEWNET: &view.Net, unix.CLONE_NEWNS: &view.Mount, unix.CLONE_NEWUTS: &view.UTS, unix.CLONE_NEWPID: &view.PID} {
 			if *paths[flag] == "" {
@@ -61,16 +65,32 @@ func enter() *cobra.Command {
 	return cmd
 }
 
+// become turns the process into a command that ends with its parent. The child
+// asks for that itself: across PID namespaces, os/exec takes a parent that is
+// invisible for one that is dead.
+func become(argv []string) error {
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL), 0, 0, 0); err != nil {
+		return fmt.Errorf("tie command to its parent: %w", err)
+	}
+	path, err := exec.LookPath(argv[0])
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("execute %s: %w", path, unix.Exec(path, argv, os.Environ()))
+}
+
 func runIn(view ns.View, argv []string) error {
 	dir, err := os.Getwd()
 	if err != nil {
 		return err
 	}
-	child := exec.Command(argv[0], argv[1:]...)
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	child := exec.Command(self, append([]string{"enter", "--inside", "--"}, argv...)...)
 	child.Dir = dir // entering a mount namespace leads to its root
 	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
-	// The main goroutine is the main thread, which lives as long as this process.
-	child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := view.Enter(); err != nil {
 		return err
 	}

@@ -97,6 +97,8 @@ func run() *cobra.Command {
 		// It gets the same Ctrl-C from the terminal, and time to act on it.
 		child.Cancel = func() error { return child.Process.Signal(syscall.SIGTERM) }
 		child.WaitDelay = 10 * time.Second
+		// The main goroutine is the main thread, which lives as long as this process.
+		child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		child.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig, "CLUSTER="+c.Dir)
 		child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
 		return child.Run()
