@@ -18,7 +18,8 @@ else has to be put back; open connections are not disturbed.
 An agent that runs here would put the table back, so stop it first.`
 
 func newUninstallCommand() *cobra.Command {
-	return &cobra.Command{
+	var stay bool
+	cmd := &cobra.Command{
 		Use:     "uninstall",
 		Short:   "Take enforcement away from this node",
 		Long:    uninstallHelp,
@@ -31,10 +32,17 @@ func newUninstallCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("uninstall: %w", err)
 			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), said)
-			return err
+			if _, err := fmt.Fprintln(cmd.OutOrStdout(), said); err != nil {
+				return err
+			}
+			if stay {
+				<-cmd.Context().Done()
+			}
+			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&stay, "stay", false, "do not end afterwards, for a DaemonSet, which would start it again")
+	return cmd
 }
 
 func uninstall(ctx context.Context) (said string, err error) {

@@ -20,8 +20,14 @@ func newVersionCommand() *cobra.Command {
 	}
 }
 
-// version is the module's version, or the commit that was built.
+// release is the version of a release's image, set at link time.
+var release string
+
+// version is the release, the module's version, or the commit that was built.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
