@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os/signal"
 
 	"github.com/spf13/cobra"
 
@@ -32,7 +33,10 @@ func newLabCommand() *cobra.Command {
   bulkhead lab exec shop/frontend -- curl http://backend/
   bulkhead lab down`,
 		Args: usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		// Most lab commands have nothing to tidy up. Those that have say so
+		// once they do (untilInterrupt).
+		PersistentPreRun: func(*cobra.Command, []string) { signal.Reset(interrupts...) },
+		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
 		newLabRunCommand(),
@@ -46,6 +50,14 @@ func newLabCommand() *cobra.Command {
 		newLabServeCommand(),
 	)
 	return cmd
+}
+
+// untilInterrupt is a context that ends at the first interrupt. The second ends
+// the program at once.
+func untilInterrupt(cmd *cobra.Command) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(cmd.Context(), interrupts...)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }
 
 // labShape is the flags of commands that start a lab.

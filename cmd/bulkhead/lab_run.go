@@ -50,6 +50,8 @@ func newLabRunCommand() *cobra.Command {
 
 // runLab starts a lab, probes it and returns when it is gone.
 func runLab(cmd *cobra.Command, start control.Start) (probed *control.Probed, err error) {
+	ctx, stop := untilInterrupt(cmd)
+	defer stop()
 	progress := newProgress(cmd.ErrOrStderr())
 	defer progress.end()
 	client, err := control.Launch(os.Stderr, "lab", "serve")
@@ -62,10 +64,10 @@ func runLab(cmd *cobra.Command, start control.Start) (probed *control.Probed, er
 		}
 	}()
 	progress.say("starting the lab")
-	if err := client.Start(cmd.Context(), start); err != nil {
+	if err := client.Start(ctx, start); err != nil {
 		return nil, err
 	}
-	return probeLab(cmd.Context(), client, control.Filter{}, progress)
+	return probeLab(ctx, client, control.Filter{}, progress)
 }
 
 func probeLab(ctx context.Context, client *control.Client, filter control.Filter, progress *progress) (*control.Probed, error) {

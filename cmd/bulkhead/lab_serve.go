@@ -18,8 +18,10 @@ func newLabServeCommand() *cobra.Command {
 		Hidden: true,
 		Args:   usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := untilInterrupt(cmd)
+			defer stop()
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
-			return control.Serve(cmd.Context(), control.HomeAt(home), control.FirstFile(), log)
+			return control.Serve(ctx, control.HomeAt(home), control.FirstFile(), log)
 		},
 	}
 	cmd.Flags().StringVar(&home, "home", "", "")

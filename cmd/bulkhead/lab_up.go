@@ -65,11 +65,13 @@ func bringsDNS(s *cluster.Snapshot) bool {
 // startLab starts a lab and leaves it to itself.
 func startLab(cmd *cobra.Command, start control.Start, bundle *manifest.Bundle) error {
 	begin := time.Now()
+	ctx, stop := untilInterrupt(cmd)
+	defer stop()
 	home, err := control.OpenHome()
 	if err != nil {
 		return err
 	}
-	client, err := launchNamed(cmd.Context(), home, start)
+	client, err := launchNamed(ctx, home, start)
 	if err != nil {
 		return err
 	}
