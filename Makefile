@@ -51,7 +51,7 @@ bench-compile: ## compile: full and one change, 1,000 to 100,000 pods, 10 to 10,
 
 .PHONY: bench-datapath
 bench-datapath: ## packets: no firewall, conntrack, Bulkhead and iptables with 10 to 10,000 policies
-	@hack/need go ip iptables ipset
+	@hack/need go ip nft iptables ipset
 	$(GO) run ./bench/datapath
 
 include deploy/deploy.mk

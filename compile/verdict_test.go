@@ -67,7 +67,7 @@ func (d *disagreement) String() string {
 }
 
 // seen counts what the connections of a run met, to show that they met it.
-type seen struct{ connections, allowed, byRange, byWider, byName int }
+type seen struct{ connections, allowed, byRange, byWider int }
 
 // compare judges connections of a world both ways. The plans are made of what
 // warp makes of the world: the same world, unless the test is tested.

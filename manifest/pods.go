@@ -92,7 +92,7 @@ func (b *builder) hostIPs(o *object, status *corev1.PodStatus) []netip.Addr {
 	// The same fields as the pod's own addresses, so the same reader.
 	asPod := &corev1.Pod{Status: corev1.PodStatus{PodIP: status.HostIP}}
 	for _, ip := range status.HostIPs {
-		asPod.Status.PodIPs = append(asPod.Status.PodIPs, corev1.PodIP{IP: ip.IP})
+		asPod.Status.PodIPs = append(asPod.Status.PodIPs, corev1.PodIP(ip))
 	}
 	read, errs := k8s.Pod(asPod)
 	for range errs {

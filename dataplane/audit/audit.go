@@ -37,7 +37,7 @@ type Denial struct {
 // Constants of linux/netfilter/nfnetlink_log.h.
 const (
 	subsystem    = 4 // NFNL_SUBSYS_ULOG
-	msgPacket    = subsystem<<8 | 0
+	msgPacket    = subsystem << 8
 	msgConfig    = subsystem<<8 | 1
 	cfgCommand   = 1 // NFULA_CFG_CMD
 	cfgMode      = 2 // NFULA_CFG_MODE

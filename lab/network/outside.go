@@ -3,7 +3,6 @@ package network
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -143,21 +142,4 @@ func (n *Network) Unhide(addrs ...netip.Addr) error {
 
 func hidden(prefix netip.Prefix) *netlink.Route {
 	return &netlink.Route{Dst: ipNet(prefix), Type: unix.RTN_UNREACHABLE, Table: unix.RT_TABLE_LOCAL}
-}
-
-// known tells whether a node or a pod has the address.
-func (n *Network) known(addr netip.Addr) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, node := range n.nodes {
-		if slices.Contains(node.addrs, addr) {
-			return true
-		}
-	}
-	for _, pod := range n.pods {
-		if slices.Contains(pod.addrs, addr) {
-			return true
-		}
-	}
-	return false
 }
