@@ -33,7 +33,7 @@ type Conn struct {
 	// From is who opened it and To who answers, after translation of To.
 	From, To netip.Addr
 	Protocol traffic.Protocol
-	Port     uint16 // at To; zero for a protocol without ports
+	Port     uint16 // at To; of ICMP its type and code, of others without ports zero
 	Allowed  bool   // carries dataplane.LabelAllowed
 	Cut      bool   // carries dataplane.LabelCut
 

@@ -33,8 +33,12 @@ const (
 	ctaIPv4Src = 1
 	ctaIPv6Src = 3
 
-	ctaProtoNum     = 1
-	ctaProtoSrcPort = 2
+	ctaProtoNum        = 1
+	ctaProtoSrcPort    = 2
+	ctaProtoICMPType   = 5
+	ctaProtoICMPCode   = 6
+	ctaProtoICMPv6Type = 8
+	ctaProtoICMPv6Code = 9
 
 	ctaFilterOrigFlags  = 1
 	ctaFilterReplyFlags = 2
@@ -160,9 +164,17 @@ func parse(data []byte) (Conn, bool) {
 		switch kind {
 		case ctaTupleOrig:
 			c.tuple = value
-			c.From, c.Protocol, _ = source(value)
+			from := source(value)
+			c.From, c.Protocol = from.addr, from.protocol
+			if c.Protocol.HasTypes() {
+				c.Port = traffic.ICMPPort(from.kind, from.code)
+			}
 		case ctaTupleReply:
-			c.To, _, c.Port = source(value)
+			to := source(value)
+			c.To = to.addr
+			if to.protocol.HasPorts() {
+				c.Port = to.port
+			}
 		case ctaZone:
 			c.zone = value
 		case ctaLabels:
@@ -173,31 +185,44 @@ func parse(data []byte) (Conn, bool) {
 	return c, c.From.IsValid() && c.To.IsValid()
 }
 
+// side is the side that sends, in one direction of a connection.
+type side struct {
+	addr       netip.Addr
+	protocol   traffic.Protocol
+	port       uint16
+	kind, code uint8 // of ICMP
+}
+
 // source is what a tuple says of the side that sends.
-func source(tuple []byte) (addr netip.Addr, protocol traffic.Protocol, port uint16) {
+func source(tuple []byte) (s side) {
 	attr.Each(tuple, func(kind uint16, value []byte) bool {
 		switch kind {
 		case ctaTupleIP:
 			attr.Each(value, func(kind uint16, value []byte) bool {
 				if kind == ctaIPv4Src || kind == ctaIPv6Src {
-					addr, _ = netip.AddrFromSlice(value)
+					s.addr, _ = netip.AddrFromSlice(value)
 				}
 				return true
 			})
 		case ctaTupleProto:
 			attr.Each(value, func(kind uint16, value []byte) bool {
 				switch {
-				case kind == ctaProtoNum && len(value) == 1:
-					protocol = traffic.Protocol(value[0])
 				case kind == ctaProtoSrcPort && len(value) == 2:
-					port = binary.BigEndian.Uint16(value)
+					s.port = binary.BigEndian.Uint16(value)
+				case len(value) != 1:
+				case kind == ctaProtoNum:
+					s.protocol = traffic.Protocol(value[0])
+				case kind == ctaProtoICMPType || kind == ctaProtoICMPv6Type:
+					s.kind = value[0]
+				case kind == ctaProtoICMPCode || kind == ctaProtoICMPv6Code:
+					s.code = value[0]
 				}
 				return true
 			})
 		}
 		return true
 	})
-	return addr, protocol, port
+	return s
 }
 
 // A label is 16 bytes, for the kernel two 64-bit words of its byte order.

@@ -119,8 +119,9 @@ type Row struct {
 	// Protocol is the packet's protocol; AnyProtocol matches all, and then
 	// From and To are zero.
 	Protocol traffic.Protocol
-	// From and To are the first and last destination port, both included; a
-	// row for the whole protocol has 0 and 65535.
+	// From and To are the first and last destination port, both included, of
+	// ICMP and ICMPv6 types with their codes (traffic.ICMPPort); a row for the
+	// whole protocol has 0 and 65535.
 	From, To uint16
 }
 

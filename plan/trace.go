@@ -10,7 +10,7 @@ import (
 type Packet struct {
 	From, To netip.Addr
 	Protocol traffic.Protocol
-	Port     uint16 // the destination port; zero for a protocol without ports
+	Port     uint16 // the destination port; of ICMP its type and code (traffic.ICMPPort), of others without ports zero
 	// FromNode: the packet was sent by the node itself, not by a pod.
 	FromNode bool
 }

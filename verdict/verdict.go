@@ -70,7 +70,7 @@ type Connection struct {
 	From     Endpoint         `json:"from"`
 	To       Endpoint         `json:"to"`
 	Protocol traffic.Protocol `json:"protocol"`
-	Port     uint16           `json:"port"` // at To; zero for a protocol without ports
+	Port     uint16           `json:"port"` // at To; of ICMP its type and code (traffic.ICMPPort), of others without ports zero
 }
 
 // String is "shop/frontend -> shop/backend TCP 8080".

@@ -173,17 +173,16 @@ func (p *Prober) segment(packet plan.Packet, mark []byte) []byte {
 		return withChecksum(packet, append(s, mark...), 6)
 	case traffic.SCTP:
 		return sctpInit(head, mark)
-	case traffic.ICMP:
-		return withChecksum(packet, echo(8, source, mark), 2)
-	case traffic.ICMPv6:
-		return withChecksum(packet, echo(128, source, mark), 2)
+	case traffic.ICMP, traffic.ICMPv6:
+		return withChecksum(packet, echo(packet.Port, source, mark), 2)
 	}
 	p.t.Fatalf("cannot make a packet of protocol %s", packet.Protocol)
 	return nil
 }
 
-func echo(kind byte, id uint16, mark []byte) []byte {
-	s := []byte{kind, 0, 0, 0, byte(id >> 8), byte(id), 0, 1}
+// echo is an echo request, or what a type and code makes of it.
+func echo(kind, id uint16, mark []byte) []byte {
+	s := []byte{byte(kind >> 8), byte(kind), 0, 0, byte(id >> 8), byte(id), 0, 1}
 	return append(s, mark...)
 }
 

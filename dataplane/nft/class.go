@@ -3,6 +3,7 @@ package nft
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"github.com/google/nftables/expr"
 
@@ -23,8 +24,12 @@ func kindOf(row plan.Row) (string, error) {
 		return kindPeers, nil
 	case whole:
 		kind = kindProtocols
+	case row.Protocol.HasTypes() && row.From == row.To:
+		kind = kindICMP
+	case row.Protocol.HasTypes():
+		kind = kindICMPRanges
 	case !row.Protocol.HasPorts():
-		// What lies where a port would be is something else, such as a checksum.
+		// What lies where a port would be is something else.
 		return "", fmt.Errorf("row %s: ports of a protocol without ports", row)
 	case row.From == row.To:
 		kind = kindPorts
@@ -41,7 +46,7 @@ func kindOf(row plan.Row) (string, error) {
 func rowElement(kind string, row plan.Row) element {
 	var key []byte
 	if !row.AnyPeer {
-		if kind == kindRanges {
+		if isRange(kind) {
 			key = bigEndian(uint32(row.Peer)) // as byteorder makes it
 		} else {
 			key = hostOrder(uint32(row.Peer))
@@ -53,13 +58,16 @@ func rowElement(kind string, row plan.Row) element {
 	switch kind {
 	case kindProtocols:
 		key = pad(key)
-	case kindPorts, kindAnyPorts:
+	case kindPorts, kindAnyPorts, kindICMP, kindAnyICMP:
 		key = withPort(key, row.From)
-	case kindRanges, kindAnyRanges:
+	case kindRanges, kindAnyRanges, kindICMPRanges, kindAnyICMPRange:
 		return element{key: string(withPort(key, row.From)), keyEnd: string(withPort(key, row.To))}
 	}
 	return element{key: string(key)}
 }
+
+// isRange tells whether a kind of set has ranges with a peer in front.
+func isRange(kind string) bool { return kind == kindRanges || kind == kindICMPRanges }
 
 // Fields of a concatenation take 4 bytes each.
 func pad(key []byte) []byte {
@@ -110,11 +118,30 @@ func (r *ruleset) addClass(id plan.ClassID, s shape, rows map[plan.Row]traffic.V
 	if err := r.addRows(name, rows); err != nil {
 		return fmt.Errorf("class %s: %w", id, err)
 	}
-	if err := r.addChain(name, note, hook{}, classRules(name, note, s, offsetDest)...); err != nil {
+	if err := r.addChain(name, note, hook{}, classRules(name, note, s, request)...); err != nil {
 		return err
 	}
-	return r.addChain(name+suffixReply, note, hook{}, classRules(name, note, s, offsetSource)...)
+	return r.addChain(name+suffixReply, note, hook{}, classRules(name, note, s, reply)...)
 }
+
+// way is how to find the port that counts, and ICMP's type and code.
+type way struct {
+	port, icmp func(register uint32) expr.Any
+}
+
+// A request has its port at its destination; in ICMP, type and code lie where
+// others have their source port. A reply has the port at its source. Its type is
+// another than the request's, which the connection knows, for it is new there.
+var (
+	request = way{
+		port: func(register uint32) expr.Any { return loadPort(offsetDest, register) },
+		icmp: func(register uint32) expr.Any { return loadPort(offsetSource, register) },
+	}
+	reply = way{
+		port: func(register uint32) expr.Any { return loadPort(offsetSource, register) },
+		icmp: originalPort,
+	}
+)
 
 // addRows adds the rows' elements to the class's sets.
 func (r *ruleset) addRows(class string, rows map[plan.Row]traffic.Verdict) error {
@@ -130,15 +157,14 @@ func (r *ruleset) addRows(class string, rows map[plan.Row]traffic.Verdict) error
 	return nil
 }
 
-// classRules asks the sets in the order of plan.Class.Lookup. The port that
-// counts is the destination port, and a reply's source port.
-func classRules(name, note string, s shape, port uint32) []text {
+// classRules asks the sets in the order of plan.Class.Lookup.
+func classRules(name, note string, s shape, w way) []text {
 	var rules []text
 	ask := func(kinds []string) {
 		for _, kind := range kinds {
 			for _, v := range []traffic.Verdict{traffic.Deny, traffic.Allow} {
 				if s.sets[classSet{kind, v}] {
-					match := append(loadKey(kind, port), inSet(setName(name, kind, v)))
+					match := append(loadKey(kind, w), inSet(setName(name, kind, v)))
 					rules = append(rules, text{note, exprs(match, end(name, v, s.class.Audit))})
 				}
 			}
@@ -171,21 +197,25 @@ func end(class string, v traffic.Verdict, audit bool) []expr.Any {
 }
 
 // loadKey loads a packet's key of a kind of set, each field into 4 bytes.
-func loadKey(kind string, port uint32) []expr.Any {
+func loadKey(kind string, w way) []expr.Any {
 	protocol := func(register uint32) expr.Any {
 		return &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: register}
 	}
+	port := w.port
+	if strings.HasPrefix(strings.TrimPrefix(kind, anyPrefix), kindICMP) {
+		port = w.icmp
+	}
 	switch kind {
-	case kindPorts:
-		return []expr.Any{loadPriority(), protocol(reg9), loadPort(port, reg10)}
-	case kindRanges:
-		return []expr.Any{loadPriority(), byteorder(reg1), protocol(reg9), loadPort(port, reg10)}
+	case kindPorts, kindICMP:
+		return []expr.Any{loadPriority(), protocol(reg9), port(reg10)}
+	case kindRanges, kindICMPRanges:
+		return []expr.Any{loadPriority(), byteorder(reg1), protocol(reg9), port(reg10)}
 	case kindProtocols:
 		return []expr.Any{loadPriority(), protocol(reg9)}
 	case kindPeers:
 		return []expr.Any{loadPriority()}
-	case kindAnyPorts, kindAnyRanges:
-		return []expr.Any{protocol(reg1), loadPort(port, reg9)}
+	case kindAnyPorts, kindAnyRanges, kindAnyICMP, kindAnyICMPRange:
+		return []expr.Any{protocol(reg1), port(reg9)}
 	}
 	return []expr.Any{protocol(reg1)}
 }

@@ -22,15 +22,20 @@ const (
 // Bits of ct state and values of the conntrack direction, from the kernel's
 // nf_conntrack_common.h and nf_conntrack_tuple_common.h.
 const (
-	stateRelated   = 1 << 2
-	stateNew       = 1 << 3
-	directionReply = 1
+	stateRelated      = 1 << 2
+	stateNew          = 1 << 3
+	directionOriginal = 0
+	directionReply    = 1
 )
 
 // encodeExprs is a rule's expressions as netlink attributes.
 func encodeExprs(exprs []expr.Any) ([]byte, error) {
 	var list attr.List
 	for _, e := range exprs {
+		if ct, ok := e.(*original); ok {
+			list.Bytes(unix.NFTA_LIST_ELEM|unix.NLA_F_NESTED, ct.encode())
+			continue
+		}
 		b, err := expr.Marshal(unix.NFPROTO_INET, e)
 		if err != nil {
 			return nil, fmt.Errorf("encode expression %T: %w", e, err)
@@ -75,6 +80,27 @@ func isProtocol(protocol byte) []expr.Any {
 
 func isReply() []expr.Any {
 	return []expr.Any{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg1}, equals(reg1, directionReply)}
+}
+
+// original is a ct expression about a connection's first packet. Google's library
+// writes the direction as four bytes, of which the kernel reads the first.
+type original struct{ expr.Ct }
+
+func (o *original) encode() []byte {
+	var e attr.List
+	e.Text(unix.NFTA_EXPR_NAME, "ct")
+	data := e.Nest(unix.NFTA_EXPR_DATA)
+	e.Uint32(unix.NFTA_CT_DREG, o.Register)
+	e.Uint32(unix.NFTA_CT_KEY, uint32(o.Key))
+	e.Bytes(unix.NFTA_CT_DIRECTION, []byte{directionOriginal})
+	e.End(data)
+	return e
+}
+
+// originalPort loads the port that a connection's first packet went to; of ICMP,
+// conntrack has its type and code there.
+func originalPort(register uint32) expr.Any {
+	return &original{expr.Ct{Key: expr.CtKeyPROTODST, Register: register}}
 }
 
 func hasState(bit uint32) []expr.Any {

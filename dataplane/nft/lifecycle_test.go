@@ -167,8 +167,8 @@ func TestMistakesInPlans(t *testing.T) {
 	for name, spoil := range map[string]func(*plan.Plan){
 		"class that is not there":      func(p *plan.Plan) { p.Local[address("\x0a\x00\x00\x09")] = plan.Local{Egress: 99} },
 		"class of the other direction": func(p *plan.Plan) { p.Local[address("\x0a\x00\x00\x09")] = plan.Local{Ingress: 7} },
-		"ports of ICMP": func(p *plan.Plan) {
-			p.Classes[7].Rows[plan.Row{AnyPeer: true, Protocol: traffic.ICMP, From: 1, To: 2}] = traffic.Allow
+		"ports of a protocol without ports": func(p *plan.Plan) {
+			p.Classes[7].Rows[plan.Row{AnyPeer: true, Protocol: 47, From: 1, To: 2}] = traffic.Allow
 		},
 		"ports the wrong way round": func(p *plan.Plan) {
 			p.Classes[7].Rows[plan.Row{AnyPeer: true, Protocol: traffic.TCP, From: 2, To: 1}] = traffic.Allow

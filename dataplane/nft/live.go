@@ -224,7 +224,7 @@ func elementRow(kind string, e element) plan.Row {
 	kind, row.AnyPeer = strings.CutPrefix(kind, anyPrefix)
 	if !row.AnyPeer {
 		row.Peer = peerID(e.key[:4])
-		if kind == kindRanges {
+		if isRange(kind) {
 			row.Peer = plan.PeerID(binary.BigEndian.Uint32(key))
 		}
 		key = key[4:]
@@ -237,7 +237,7 @@ func elementRow(kind string, e element) plan.Row {
 		row.From = binary.BigEndian.Uint16(key[4:])
 		row.To = row.From
 	}
-	if kind == kindRanges {
+	if isRange(kind) {
 		end := e.keyEnd
 		row.To = binary.BigEndian.Uint16([]byte(end[len(end)-4:]))
 	}

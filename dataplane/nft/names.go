@@ -88,12 +88,16 @@ func familyOf(bits int) family {
 
 // Class sets, in the order of plan.Class.Lookup.
 const (
-	kindPorts        = "ports"         // peer, protocol and port
-	kindRanges       = "ranges"        // peer, protocol and a range of ports
-	kindProtocols    = "protocols"     // peer and protocol
-	kindPeers        = "peers"         // peer
-	kindAnyPorts     = "any_ports"     // protocol and port
-	kindAnyRanges    = "any_ranges"    // protocol and a range of ports
+	kindPorts        = "ports"       // peer, protocol and port
+	kindRanges       = "ranges"      // peer, protocol and a range of ports
+	kindICMP         = "icmp"        // peer, ICMP or ICMPv6, type with code
+	kindICMPRanges   = "icmp_ranges" // peer, ICMP or ICMPv6, a range of these
+	kindProtocols    = "protocols"   // peer and protocol
+	kindPeers        = "peers"       // peer
+	kindAnyPorts     = "any_ports"   // protocol and port
+	kindAnyRanges    = "any_ranges"  // protocol and a range of ports
+	kindAnyICMP      = "any_icmp"    // ICMP or ICMPv6, type with code
+	kindAnyICMPRange = "any_icmp_ranges"
 	kindAnyProtocols = "any_protocols" // protocol
 	kindAny          = "any"           // everything: a rule and no set
 )
@@ -102,17 +106,21 @@ const (
 const anyPrefix = "any_"
 
 var (
-	peerKinds    = []string{kindPorts, kindRanges, kindProtocols, kindPeers}
-	anyPeerKinds = []string{kindAnyPorts, kindAnyRanges, kindAnyProtocols}
+	peerKinds    = []string{kindPorts, kindRanges, kindICMP, kindICMPRanges, kindProtocols, kindPeers}
+	anyPeerKinds = []string{kindAnyPorts, kindAnyRanges, kindAnyICMP, kindAnyICMPRange, kindAnyProtocols}
 )
 
 var kindTypes = map[string]setType{
 	kindPorts:        setOf(nftables.TypeClassID, nftables.TypeInetProto, nftables.TypeInetService),
 	kindRanges:       setOf(nftables.TypeClassID, nftables.TypeInetProto, nftables.TypeInetService).interval(),
+	kindICMP:         setOf(nftables.TypeClassID, nftables.TypeInetProto, nftables.TypeInetService),
+	kindICMPRanges:   setOf(nftables.TypeClassID, nftables.TypeInetProto, nftables.TypeInetService).interval(),
 	kindProtocols:    setOf(nftables.TypeClassID, nftables.TypeInetProto),
 	kindPeers:        setOf(nftables.TypeClassID),
 	kindAnyPorts:     setOf(nftables.TypeInetProto, nftables.TypeInetService),
 	kindAnyRanges:    setOf(nftables.TypeInetProto, nftables.TypeInetService).interval(),
+	kindAnyICMP:      setOf(nftables.TypeInetProto, nftables.TypeInetService),
+	kindAnyICMPRange: setOf(nftables.TypeInetProto, nftables.TypeInetService).interval(),
 	kindAnyProtocols: setOf(nftables.TypeInetProto),
 }
 

@@ -80,6 +80,9 @@ func (c *chooser) packet(w *kerneltest.World, places []string) (from, to string,
 	if packet.Protocol == traffic.ICMPv6 || packet.Protocol != traffic.ICMP && c.IntN(2) == 0 {
 		packet.From, packet.To = w.V6(from), w.V6(to)
 	}
+	if packet.Protocol.HasTypes() {
+		packet.Port = echoRequest(packet.Protocol, one(c, []uint8{0, 1, 2, 255}))
+	}
 	if packet.Protocol.HasPorts() {
 		packet.Port = one(c, testPorts)
 		if c.IntN(2) == 0 {
@@ -87,4 +90,12 @@ func (c *chooser) packet(w *kerneltest.World, places []string) (from, to string,
 		}
 	}
 	return from, to, packet
+}
+
+// echoRequest is what stands for the port of a ping with a code.
+func echoRequest(p traffic.Protocol, code uint8) uint16 {
+	if p == traffic.ICMPv6 {
+		return traffic.ICMPPort(128, code)
+	}
+	return traffic.ICMPPort(8, code)
 }

@@ -22,6 +22,7 @@ type chooser struct {
 
 var (
 	testProtocols = []traffic.Protocol{traffic.TCP, traffic.UDP, traffic.SCTP, traffic.ICMP, traffic.ICMPv6}
+	testTypes     = []uint16{0, 0x0800, 0x0801, 0x08ff, 0x8000, 0x80ff, 0xffff}
 	testPorts     = []uint16{1, 52, 53, 80, 81, 443, 8080, 40000, 65535}
 )
 
@@ -122,16 +123,20 @@ func (c *chooser) ports(class *plan.Class, row plan.Row, protocol traffic.Protoc
 			return
 		}
 	}
-	if c.IntN(4) == 0 || !protocol.HasPorts() {
+	points := testPorts
+	if protocol.HasTypes() {
+		points = testTypes
+	}
+	if c.IntN(4) == 0 {
 		row.To = 65535
 		if c.IntN(2) == 0 {
 			class.Rows[row] = c.verdict()
 		}
 		return
 	}
-	for from := 0; from < len(testPorts); from++ {
-		to := min(from+c.IntN(3), len(testPorts)-1)
-		row.From, row.To = testPorts[from], testPorts[to]
+	for from := 0; from < len(points); from++ {
+		to := min(from+c.IntN(3), len(points)-1)
+		row.From, row.To = points[from], points[to]
 		if c.IntN(2) == 0 {
 			class.Rows[row] = c.verdict()
 		}

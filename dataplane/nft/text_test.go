@@ -92,6 +92,11 @@ func TestRowsComeBack(t *testing.T) {
 		{Peer: 1},
 		{AnyPeer: true, Protocol: traffic.TCP, From: 80, To: 80},
 		{AnyPeer: true, Protocol: traffic.TCP, From: 80, To: 81},
+		{Peer: 0x01020304, Protocol: traffic.ICMP, From: 0x0800, To: 0x0800},
+		{Peer: 0x01020304, Protocol: traffic.ICMPv6, From: 0x8000, To: 0x80ff},
+		{Peer: 1, Protocol: traffic.ICMP, From: 0, To: 0},
+		{AnyPeer: true, Protocol: traffic.ICMP, From: 0x0800, To: 0x0800},
+		{AnyPeer: true, Protocol: traffic.ICMPv6, From: 0x8000, To: 0x80ff},
 		{AnyPeer: true, Protocol: 253, From: 0, To: 65535},
 	} {
 		kind, err := kindOf(row)
