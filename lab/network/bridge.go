@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -18,6 +19,17 @@ import (
 // bridgeDevice is the bridge's name, the one that the bridge CNI plugin uses.
 const bridgeDevice = "cni0"
 
+// bridgeMAC stays the same whatever ports come and go. Of itself a bridge takes
+// the smallest of its ports', and pods would go on using the one they know.
+var bridgeMAC = net.HardwareAddr{0x02, 0, 0, 0, 0, 0x03}
+
+// podMAC is derived from the pod's address, so that a pod that takes over the
+// address of another is reached by who knew that one.
+func podMAC(addr netip.Addr) net.HardwareAddr {
+	bytes := addr.As16()
+	return net.HardwareAddr{0x0a, 0x58, bytes[12], bytes[13], bytes[14], bytes[15]}
+}
+
 // bridge is what the pods of a node are ports of.
 type bridge struct {
 	index    int
@@ -30,7 +42,7 @@ func (n *Network) newBridge(h *host, cidrs []netip.Prefix) (*bridge, error) {
 		return nil, err
 	}
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name = bridgeDevice
+	attrs.Name, attrs.HardwareAddr = bridgeDevice, bridgeMAC
 	snoop := false // nobody queries, so snooping would lose neighbour discovery
 	link := &netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &snoop}
 	if err := h.links.LinkAdd(link); err != nil {
@@ -73,6 +85,9 @@ func (n *Network) connectBridged(added *pod, alias string) error {
 	attrs.Name, attrs.Alias, attrs.MasterIndex = device, alias, added.node.bridge.index
 	veth := &netlink.Veth{
 		LinkAttrs: attrs, PeerName: hostDevice, PeerNamespace: netlink.NsFd(added.own.space.FD()),
+	}
+	if len(added.addrs) > 0 {
+		veth.PeerHardwareAddr = podMAC(added.addrs[0])
 	}
 	if err := added.node.links.LinkAdd(veth); err != nil {
 		return fmt.Errorf("create veth pair %s: %w", device, err)

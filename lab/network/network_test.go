@@ -207,6 +207,40 @@ func TestRemovedPodsAreGone(t *testing.T) {
 	}
 }
 
+// TestNeighboursStayKnown: what pods of a bridge have learnt of each other and of
+// their gateway stays true when pods come and go, for they use it for long.
+func TestNeighboursStayKnown(t *testing.T) {
+	n := twoNodes(t, Bridged)
+	talk := func() {
+		t.Helper()
+		for dest, to := range map[string]string{"10.244.1.11": "b", "10.244.2.10": "c", "fd00:244:1::11": "b", "fd00:244:2::10": "c"} {
+			if _, err := meet(n.place("a"), n.place(to), "", dest); err != nil {
+				t.Errorf("to %s at %s: %v", to, dest, err)
+			}
+		}
+	}
+	talk()
+	for i := range 20 {
+		if err := n.AddPod(newPod(fmt.Sprintf("more-%d", i), "n1", fmt.Sprintf("10.244.1.%d", 100+i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	talk()
+	for _, name := range []string{"more-3", "b"} {
+		if err := n.RemovePod(cluster.Name{Namespace: "x", Name: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.AddPod(newPod("b", "n1", "10.244.1.11 fd00:244:1::11")); err != nil {
+		t.Fatal(err)
+	}
+	talk()
+	link, err := n.nodes["n1"].links.LinkByName(bridgeDevice)
+	if err != nil || link.Attrs().HardwareAddr.String() != bridgeMAC.String() {
+		t.Errorf("the bridge is %s now, was %s; %v", link.Attrs().HardwareAddr, bridgeMAC, err)
+	}
+}
+
 func TestRemovedNodesAreGone(t *testing.T) {
 	n := twoNodes(t, Routed)
 	for _, name := range []string{"c", "host"} {
