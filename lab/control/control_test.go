@@ -162,6 +162,9 @@ func TestDownRemovesWhatACrashLeft(t *testing.T) {
 	if existed, err := h.Down(t.Context(), "crashed"); !existed || err != nil {
 		t.Errorf("down: %v, %v", existed, err)
 	}
+	if _, err := os.Stat(h.Dir()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder of labs is left: %v", err)
+	}
 }
 
 func TestDownEndsALabThatDoesNotAnswer(t *testing.T) {

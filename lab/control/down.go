@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"syscall"
 	"time"
@@ -24,7 +25,9 @@ func (h Home) Down(ctx context.Context, name string) (bool, error) {
 	if err := h.end(ctx, name); err != nil {
 		return true, fmt.Errorf("end lab %s: %w", name, err)
 	}
-	return true, h.clean(name)
+	err = h.clean(name)
+	_ = os.Remove(h.dir) // unless another lab has its files there
+	return true, err
 }
 
 func (h Home) end(ctx context.Context, name string) error {

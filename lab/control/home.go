@@ -81,6 +81,9 @@ func CheckName(name string) error {
 // Names are the labs that run or have left something, sorted.
 func (h Home) Names() ([]string, error) {
 	entries, err := os.ReadDir(h.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // the last lab took it along
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list labs: %w", err)
 	}

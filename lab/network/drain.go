@@ -37,7 +37,9 @@ const (
 // It rests on how veth devices work: what is sent on a CPU is put at the end of
 // that CPU's queue and taken from its front, whatever the device (backlog,
 // net/core/dev.c), and what a packet causes is put at the end again. A packet of
-// our own that arrives has therefore left behind all that was in the queue.
+// our own that arrives has therefore left behind all that was in the queue. Where
+// packets are spread over CPUs (net.core.rps_default_mask, off unless somebody
+// turned it on) the order is not kept, and only repeated attempts help.
 func (n *Network) Drain(ctx context.Context) error {
 	var cpus unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &cpus); err != nil {
