@@ -7,6 +7,7 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,20 +99,34 @@ type Suite struct {
 	programs []string
 	// command is what to run, for a cluster and a folder for its files. It may
 	// end with an error when specs fail.
-	command func(programs map[string]string, kubeconfig, dir string, engine bool) []string
+	command func(place) []string
 	// result is the file with the outcome, in the folder.
 	result string
 	// keep says whether a test case in the result is one of the suite's.
 	keep func(junitCase) bool
 }
 
-// Suites are all there are.
+// A place is where a suite runs.
+type place struct {
+	programs   map[string]string // paths by name
+	kubeconfig string
+	dir        string // for its files
+	procs      int
+	engine     bool // there is one
+}
+
+// Suites are all there are, in the order of the report.
 var Suites = []Suite{e2e, cyclonus}
+
+// runName is the file with a run, in its folder.
+const runName = "run.json"
 
 // A Runner runs suites.
 type Runner struct {
 	// Dir gets a folder with logs and results for every run.
 	Dir string
+	// Procs is how many processes a suite runs that can run several.
+	Procs int
 	// Progress is told what is going on; nil is silence.
 	Progress io.Writer
 }
@@ -134,8 +150,9 @@ func (r *Runner) Run(ctx context.Context, suite Suite, setup Setup) (run *Run, e
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.Stop()) }()
-	command := suite.command(programs, c.Kubeconfig, dir, !setup.Engine.None())
-	run.Command = readable(command, programs, c.Kubeconfig, dir)
+	at := place{programs: programs, kubeconfig: c.Kubeconfig, dir: dir, procs: r.Procs, engine: !setup.Engine.None()}
+	command := suite.command(at)
+	run.Command = at.readable(command)
 	began := time.Now()
 	failed := r.execute(ctx, command, filepath.Join(dir, "output.log"))
 	run.Took = time.Since(began)
@@ -146,7 +163,7 @@ func (r *Runner) Run(ctx context.Context, suite Suite, setup Setup) (run *Run, e
 		return nil, fmt.Errorf("%s: %w", run.title(), err)
 	}
 	r.say("%s: %d of %d passed in %s\n", run.title(), len(run.Specs)-len(run.Failed()), len(run.Specs), run.Took.Round(time.Second))
-	return run, run.save(filepath.Join(dir, "run.json"))
+	return run, run.save(filepath.Join(dir, runName))
 }
 
 // deaths says which programs of the cluster, the engine among them, have ended by
@@ -185,17 +202,25 @@ func (r *Runner) say(format string, args ...any) {
 }
 
 // readable is a command without the folders of this machine.
-func readable(command []string, programs map[string]string, kubeconfig, dir string) []string {
-	replace := []string{kubeconfig, "$KUBECONFIG", dir, "$RESULTS"}
-	for name, path := range programs {
+func (p *place) readable(command []string) []string {
+	replace := []string{p.kubeconfig, "$KUBECONFIG", p.dir, "$RESULTS"}
+	for name, path := range p.programs {
 		replace = append(replace, path, name)
 	}
 	words := strings.NewReplacer(replace...)
 	short := make([]string, len(command))
 	for i, word := range command {
-		short[i] = words.Replace(word)
+		short[i] = quote(words.Replace(word))
 	}
 	return short
+}
+
+// quote makes a word one that a shell reads as one.
+func quote(word string) string {
+	if strings.ContainsAny(word, ` \[]*?"`+"`") {
+		return "'" + word + "'"
+	}
+	return word
 }
 
 // slug is a title as a file name.
@@ -220,9 +245,9 @@ func (r *Run) save(path string) error {
 	return nil
 }
 
-// Load reads the runs that are saved below a folder.
+// Load reads the runs that are saved below a folder, in the order of the report.
 func Load(dir string) ([]*Run, error) {
-	files, err := filepath.Glob(filepath.Join(dir, "*", "run.json"))
+	files, err := filepath.Glob(filepath.Join(dir, "*", runName))
 	if err != nil {
 		return nil, fmt.Errorf("find runs: %w", err)
 	}
@@ -238,5 +263,14 @@ func Load(dir string) ([]*Run, error) {
 		}
 		runs = append(runs, run)
 	}
+	slices.SortFunc(runs, func(a, b *Run) int { return slices.Compare(a.order(), b.order()) })
 	return runs, nil
+}
+
+// order is what runs are sorted by: suite, then the plainest cluster first.
+func (r *Run) order() []string {
+	suite := slices.IndexFunc(Suites, func(s Suite) bool { return s.Name == r.Suite })
+	pods := map[string]string{"routed": "0"}[r.Setup.PodNetwork]
+	proxy := map[string]string{"nftables": "0"}[r.Setup.ProxyMode]
+	return []string{fmt.Sprint(suite), cmp.Or(pods, r.Setup.PodNetwork), r.Setup.Families, cmp.Or(proxy, r.Setup.ProxyMode), r.engine()}
 }

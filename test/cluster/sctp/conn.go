@@ -65,17 +65,6 @@ func (p packet) readdress(source, destination uint16) {
 	binary.LittleEndian.PutUint32(p[8:], p.checksum())
 }
 
-// abort is the answer to an INIT that nobody wants: it carries the tag that the
-// INIT offers (RFC 9260, section 8.4).
-func (p packet) abort() packet {
-	answer := make(packet, headerSize+4)
-	binary.BigEndian.PutUint32(answer[4:], binary.BigEndian.Uint32(p[headerSize+4:]))
-	answer[headerSize] = chunkAbort
-	binary.BigEndian.PutUint16(answer[headerSize+2:], 4)
-	answer.readdress(p.destination(), p.source())
-	return answer
-}
-
 // A wire carries the packets of one association. It is the net.Conn that
 // pion/sctp runs on; addresses and deadlines are of no use to it.
 type wire struct {

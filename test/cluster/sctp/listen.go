@@ -10,8 +10,8 @@ import (
 	"github.com/pion/sctp"
 )
 
-// A Server answers associations on some ports of every address of the
-// machine, and refuses those on all others.
+// A Server answers associations on some ports of every address of the machine.
+// It leaves all other ports alone: they may be another server's.
 type Server struct {
 	// Handle serves one association on a port; it ends with Handle's return.
 	Handle func(port uint16, stream *sctp.Stream)
@@ -75,9 +75,7 @@ func (s *Server) receive(socket *net.IPConn, from *net.IPAddr, p packet) {
 	case w != nil:
 		w.deliver(p)
 	case !p.opens():
-	case !s.ports[p.destination()]:
-		_, _ = socket.WriteToIP(p.abort(), from)
-	default:
+	case s.ports[p.destination()]:
 		send := func(b []byte) error { _, err := socket.WriteToIP(b, from); return err }
 		w = newWire(who.local, who.remote, send, func() { s.forget(who) })
 		s.wires[who] = w

@@ -73,13 +73,32 @@ func TestExchange(t *testing.T) {
 	}
 }
 
-func TestAnotherPortIsRefused(t *testing.T) {
+func TestWithoutServerItIsRefused(t *testing.T) {
 	inNetwork(t, func() error {
-		serve(t, "ip4:132", 80)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if _, err := Dial(ctx, "127.0.0.1:81"); !errors.Is(err, ErrRefused) {
-			t.Errorf("dialling a port without a server: %v", err)
+		// Not the dialler's own address, whose packets its own socket gets to see.
+		if _, err := Dial(ctx, "127.0.0.2:81"); !errors.Is(err, ErrRefused) {
+			t.Errorf("dialling without a server: %v", err)
+		}
+		return nil
+	})
+}
+
+func TestServersShareAnAddress(t *testing.T) {
+	inNetwork(t, func() error {
+		serve(t, "ip4:132", 80)
+		serve(t, "ip4:132", 81)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for _, address := range []string{"127.0.0.1:80", "127.0.0.1:81"} {
+			conn, err := Dial(ctx, address)
+			if err != nil {
+				return err
+			}
+			if err := conn.Close(ctx); err != nil {
+				return err
+			}
 		}
 		return nil
 	})

@@ -55,6 +55,7 @@ type options struct {
 	pods                 []string
 	without              bool
 	dir, out             string
+	procs                int
 }
 
 func command() *cobra.Command {
@@ -75,7 +76,8 @@ func command() *cobra.Command {
 	flags.StringSliceVar(&o.pods, "pod-network", []string{"routed"}, "pod networks: routed, bridge")
 	flags.StringArrayVar(&o.ips, "ip", []string{"ipv4"}, "IP families of a cluster: ipv4, ipv6, or both with a comma; may be given several times")
 	flags.BoolVar(&o.without, "without", true, "run the suites without an engine too")
-	flags.StringVar(&o.dir, "results", "", "folder for logs and results; \"\" is a new one")
+	flags.StringVar(&o.dir, "results", "", "folder for logs and results, whose earlier runs are in the report too; \"\" is a new one")
+	flags.IntVar(&o.procs, "procs", 4, "parallel processes of a suite that has them")
 	flags.StringVar(&o.out, "out", "", "file for the report; \"\" is standard output")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) }
 	return cmd
@@ -90,17 +92,19 @@ func (o *options) run(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintln(os.Stderr, "logs and results are in", o.dir)
-	runner := &conformance.Runner{Dir: o.dir, Progress: os.Stderr}
-	report := &conformance.Report{Date: time.Now()}
+	runner := &conformance.Runner{Dir: o.dir, Procs: o.procs, Progress: os.Stderr}
 	for _, setup := range o.setups() {
 		for _, suite := range suites {
-			run, err := runner.Run(ctx, suite, setup)
-			if err != nil {
+			if _, err := runner.Run(ctx, suite, setup); err != nil {
 				return err
 			}
-			report.Runs = append(report.Runs, run)
 		}
 	}
+	runs, err := conformance.Load(o.dir)
+	if err != nil {
+		return err
+	}
+	report := &conformance.Report{Runs: runs, Date: time.Now()}
 	if err := o.write(report); err != nil {
 		return err
 	}
