@@ -58,11 +58,14 @@ func keepSame(old, now *cluster.Snapshot) *cluster.Snapshot {
 	return &cluster.Snapshot{
 		Namespaces: same(old.Namespaces, now.Namespaces), Pods: same(old.Pods, now.Pods),
 		Nodes: same(old.Nodes, now.Nodes), Services: same(old.Services, now.Services),
+		ServiceAccounts: same(old.ServiceAccounts, now.ServiceAccounts),
 	}
 }
 
 func keepSamePolicies(old, now *policy.Set) *policy.Set {
-	return &policy.Set{Tiers: now.Tiers, Policies: same(old.Policies, now.Policies)}
+	return &policy.Set{
+		Tiers: now.Tiers, Networks: same(old.Networks, now.Networks), Policies: same(old.Policies, now.Policies),
+	}
 }
 
 func same[K comparable, V any](old, now map[K]*V) map[K]*V {

@@ -25,7 +25,11 @@ func TestPacketsAgreeOnRandomWorlds(t *testing.T) {
 		start = rand.Uint64()
 	}
 	t.Logf("random worlds start at -seed %d", start)
-	tryWorlds(t, gen.Shape{Nodes: 2, Namespaces: 3, Pods: 9, Policies: 8}, start)
+	for name, general := range map[string]bool{"NetworkPolicy": false, "whole model": true} {
+		t.Run(name, func(t *testing.T) {
+			tryWorlds(t, gen.Shape{Nodes: 2, Namespaces: 3, Pods: 9, Policies: 8, General: general}, start)
+		})
+	}
 }
 
 func tryWorlds(t *testing.T, shape gen.Shape, start uint64) {
