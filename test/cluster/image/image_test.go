@@ -76,9 +76,11 @@ func TestAFolderIsAnImage(t *testing.T) {
 }
 
 func TestTheKeyFollowsTheFiles(t *testing.T) {
-	a := []Recipe{{Image: Image{Name: "x"}, Files: map[string]string{"f": "/one"}}}
-	b := []Recipe{{Image: Image{Name: "x"}, Files: map[string]string{"f": "/two"}}}
-	if Key(a) == Key(b) || Key(a) != Key(a) {
-		t.Errorf("keys are %s and %s", Key(a), Key(b))
+	recipes := func(file string) []Recipe {
+		return []Recipe{{Image: Image{Name: "x"}, Files: map[string]string{"f": file}}}
+	}
+	one, again, two := Key(recipes("/one")), Key(recipes("/one")), Key(recipes("/two"))
+	if one != again || one == two {
+		t.Errorf("keys are %s, %s and %s", one, again, two)
 	}
 }

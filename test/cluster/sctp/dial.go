@@ -44,7 +44,7 @@ func Dial(ctx context.Context, address string) (*Conn, error) {
 	w := newWire(local, port, func(b []byte) error { _, err := socket.Write(b); return err }, func() { socket.Close() })
 	go w.receive(socket)
 	stop := context.AfterFunc(ctx, func() { w.fail(ctx.Err()) })
-	association, err := sctp.Client(config(w))
+	association, err := sctp.ClientWithOptions(config(w))
 	stop()
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", address, w.cause(err))

@@ -91,7 +91,7 @@ func (p packet) opens() bool {
 }
 
 func (s *Server) accept(w *wire) {
-	association, err := sctp.Server(config(w))
+	association, err := sctp.ServerWithOptions(config(w))
 	if err != nil {
 		w.Close()
 		return
