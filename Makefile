@@ -7,7 +7,7 @@ FUZZTIME ?= 30s
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/bulkhead
@@ -30,6 +30,12 @@ lint: ## gofmt, go vet, go mod tidy, staticcheck
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
+
+.PHONY: test-long
+test-long: ## millions of random connections on the model, tens of thousands with packets (about 15 minutes)
+	@hack/need go nft ip conntrack
+	$(GO) test -timeout 60m -run PlansAgree ./compile -worlds 10000
+	$(GO) test -timeout 60m -run RandomWorlds ./lab -worlds 200
 
 .PHONY: test-race
 test-race: ## the tests under the race detector (slow)
@@ -55,3 +61,4 @@ bench-datapath: ## packets: no firewall, conntrack, Bulkhead and iptables with 1
 	$(GO) run ./bench/datapath
 
 include deploy/deploy.mk
+include test/cluster/cluster.mk
