@@ -20,15 +20,15 @@ func (c *Compiler) settleNetworks() {
 		}
 	}
 	c.remarkNetworks()
-	for p := range c.locals {
-		c.dirty.locals[p] = struct{}{} // rules may ask which sets it is in
-	}
 }
 
 // remarkNetworks is for when sets or the labels of their namespaces changed.
 func (c *Compiler) remarkNetworks() {
 	for m := range c.networkMatchers {
 		c.markNetworks(m)
+	}
+	for p := range c.locals {
+		c.dirty.locals[p] = struct{}{} // rules may ask which sets it is in
 	}
 }
 
