@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -12,11 +13,33 @@ type Set struct {
 	Tiers    map[string]Tier
 	Policies map[Ref]*Policy
 	Networks map[Ref]*Networks
+	// Staged are policies that are not enforced.
+	Staged map[Ref]*Staged
+}
+
+// Staged is a policy that is evaluated and not enforced: somebody wants to know
+// what it would do.
+type Staged struct {
+	*Policy
+	Enforced Ref  // the policy in whose place it would come, if there is one
+	Deletes  bool // the enforced policy would go, and nothing come
+}
+
+// Preview is the set as it would be if all that is staged were enforced.
+func (s *Set) Preview() *Set {
+	p := &Set{Tiers: s.Tiers, Policies: maps.Clone(s.Policies), Networks: s.Networks}
+	for _, staged := range s.Staged {
+		delete(p.Policies, staged.Enforced)
+		if !staged.Deletes {
+			p.Add(staged.Policy)
+		}
+	}
+	return p
 }
 
 // NewSet is a set without policies; the tiers that are always there are in it.
 func NewSet() *Set {
-	s := &Set{Tiers: map[string]Tier{}, Policies: map[Ref]*Policy{}, Networks: map[Ref]*Networks{}}
+	s := &Set{Tiers: map[string]Tier{}, Policies: map[Ref]*Policy{}, Networks: map[Ref]*Networks{}, Staged: map[Ref]*Staged{}}
 	for _, t := range StandardTiers() {
 		s.Tiers[t.Name] = t
 	}

@@ -78,6 +78,21 @@ func (s *Selector) Scope(all, global *Selector) *Selector {
 	}))
 }
 
+// Constant is the selector for a label that is not there to be asked: whatever
+// the other selector picks has it, with this value, and nothing else does.
+func (s *Selector) Constant(key, value string, where *Selector) *Selector {
+	return newSelector(replace(s.root, func(n node) node {
+		c, ok := n.(compare)
+		switch {
+		case !ok || c.key != key:
+			return n
+		case c.matches(labels.Set{key: value}):
+			return where.root
+		}
+		return negate(allNode{})
+	}))
+}
+
 // Requirements are conditions that every object which the selector picks meets,
 // though meeting them is not always enough. They are for indexes.
 func (s *Selector) Requirements() (labels.Requirements, bool) {

@@ -189,6 +189,9 @@ func TestBuilding(t *testing.T) {
 		{mustParse(t, `all()`).Scope(Has("n"), Not(Has("n"))), `has(n)`},
 		{mustParse(t, `global()`).Scope(Has("n"), Not(Has("n"))), `!has(n)`},
 		{mustParse(t, `global() || a == "x"`).Scope(Has("n"), Not(Has("n"))), `!has(n) || a == "x"`},
+		{mustParse(t, `o == "k8s" && has(a)`).Constant("o", "k8s", Has("p")), `has(a) && has(p)`},
+		{mustParse(t, `o != "k8s" || has(a)`).Constant("o", "k8s", Has("p")), `!has(p) || has(a)`},
+		{mustParse(t, `o in {"x"} && has(a)`).Constant("o", "k8s", Has("p")), `!all() && has(a)`},
 		{mustParse(t, `!global() && has(a)`).Scope(Has("n"), Not(Has("n"))), `has(a) && has(n)`},
 	} {
 		if row.selector.String() != row.want {

@@ -1,0 +1,65 @@
+package calico
+
+import (
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/bulkhead-dev/bulkhead/policy"
+	"github.com/bulkhead-dev/bulkhead/policy/k8s"
+)
+
+// The actions of staged policies.
+const (
+	set     = "Set"
+	deletes = "Delete"
+	learn   = "Learn"
+	ignore  = "Ignore"
+)
+
+// ReadStaged turns a StagedNetworkPolicy into the model. The result is nil for one
+// that stages nothing, and where Read's is.
+func ReadStaged(object *StagedNetworkPolicy) (*policy.Staged, field.ErrorList) {
+	r := newReader(&object.ObjectMeta, true)
+	p, errs := r.read(StagedKind, &object.Spec.NetworkPolicySpec, "")
+	return r.stage(p, errs, object.Spec.StagedAction, policy.Ref{Dialect: policy.Calico, Kind: Kind})
+}
+
+// ReadStagedGlobal turns a StagedGlobalNetworkPolicy into the model, as ReadStaged
+// does.
+func ReadStagedGlobal(object *StagedGlobalNetworkPolicy) (*policy.Staged, field.ErrorList) {
+	r := newReader(&object.ObjectMeta, false)
+	p, errs := r.readGlobal(StagedGlobalKind, &object.Spec.GlobalNetworkPolicySpec)
+	return r.stage(p, errs, object.Spec.StagedAction, policy.Ref{Dialect: policy.Calico, Kind: GlobalKind})
+}
+
+// ReadStagedKubernetes turns a StagedKubernetesNetworkPolicy into the model, as
+// ReadStaged does.
+func ReadStagedKubernetes(object *StagedKubernetesNetworkPolicy) (*policy.Staged, field.ErrorList) {
+	r := newReader(&object.ObjectMeta, true)
+	r.errs = nil // the reader of NetworkPolicy says them too
+	p, errs := k8s.Read(&networkingv1.NetworkPolicy{ObjectMeta: object.ObjectMeta, Spec: object.Spec.NetworkPolicySpec})
+	if p != nil {
+		p.Kind = StagedKubernetesKind
+	}
+	return r.stage(p, errs, object.Spec.StagedAction, policy.Ref{Dialect: policy.Kubernetes, Kind: k8s.Kind})
+}
+
+// stage says what would become of the enforced policy of the same name.
+func (r *reader) stage(p *policy.Policy, errs field.ErrorList, action string, enforced policy.Ref) (*policy.Staged, field.ErrorList) {
+	enforced.Namespace, enforced.Name = r.namespace, r.name
+	switch action {
+	case "", set, learn:
+	case deletes:
+		if p != nil {
+			return &policy.Staged{Policy: p, Enforced: enforced, Deletes: true}, errs
+		}
+	case ignore:
+		return nil, errs
+	default:
+		errs = append(errs, field.NotSupported(r.spec.Child("stagedAction"), action, []string{set, deletes, learn, ignore}))
+	}
+	if p == nil {
+		return nil, errs
+	}
+	return &policy.Staged{Policy: p, Enforced: enforced}, errs
+}
