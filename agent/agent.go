@@ -179,6 +179,8 @@ func (a *Agent) take(b Batch) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.takeCluster(b)
+	each(b.Tiers, func(t *policy.Tier) { a.engine.SetTier(*t) }, a.engine.DeleteTier)
+	each(b.Networks, a.engine.SetNetworks, a.engine.DeleteNetworks)
 	for ref, p := range b.Policies {
 		if p == nil {
 			a.engine.DeletePolicy(ref)
@@ -192,14 +194,20 @@ func (a *Agent) take(b Batch) {
 	}
 }
 
-func (a *Agent) takeCluster(b Batch) {
-	for name, n := range b.Namespaces {
-		if n == nil {
-			a.engine.DeleteNamespace(name)
+// each tells of changes; nil stands for what is gone.
+func each[K comparable, V any](changes map[K]*V, set func(*V), gone func(K)) {
+	for key, value := range changes {
+		if value == nil {
+			gone(key)
 		} else {
-			a.engine.SetNamespace(n)
+			set(value)
 		}
 	}
+}
+
+func (a *Agent) takeCluster(b Batch) {
+	each(b.Accounts, a.engine.SetServiceAccount, a.engine.DeleteServiceAccount)
+	each(b.Namespaces, a.engine.SetNamespace, a.engine.DeleteNamespace)
 	for name, n := range b.Nodes {
 		if name == a.options.Node {
 			a.known.node = n != nil

@@ -20,6 +20,9 @@ func difference(old, new *manifest.Bundle) Batch {
 		Pods:       changed(old.Snapshot.Pods, new.Snapshot.Pods, sameValue),
 		Nodes:      changed(old.Snapshot.Nodes, new.Snapshot.Nodes, sameValue),
 		Policies:   changed(old.Policies.Policies, new.Policies.Policies, sameRules),
+		Accounts:   changed(old.Snapshot.ServiceAccounts, new.Snapshot.ServiceAccounts, sameValue),
+		Tiers:      changed(pointers(old.Policies.Tiers), pointers(new.Policies.Tiers), sameValue),
+		Networks:   changed(old.Policies.Networks, new.Policies.Networks, sameNetworks),
 		Since:      time.Now(),
 	}
 }
@@ -32,6 +35,20 @@ func sameRules(a, b *policy.Policy) bool {
 	x, y := *a, *b
 	x.Source, y.Source = policy.Source{}, policy.Source{}
 	return reflect.DeepEqual(x, y)
+}
+
+func sameNetworks(a, b *policy.Networks) bool {
+	x, y := *a, *b
+	x.Source, y.Source = policy.Source{}, policy.Source{}
+	return reflect.DeepEqual(x, y)
+}
+
+func pointers[K comparable, V any](values map[K]V) map[K]*V {
+	all := make(map[K]*V, len(values))
+	for k, v := range values {
+		all[k] = &v
+	}
+	return all
 }
 
 func changed[K comparable, V any](old, new map[K]*V, same func(a, b *V) bool) map[K]*V {

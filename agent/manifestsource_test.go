@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bulkhead-dev/bulkhead/policy"
 )
 
 const webPod = `
@@ -73,6 +75,17 @@ func next(t *testing.T, s Source) string {
 	}
 	for ref, p := range b.Policies {
 		lines = append(lines, fmt.Sprintf("policy %s %t", ref, p != nil))
+	}
+	for name, a := range b.Accounts {
+		lines = append(lines, fmt.Sprintf("account %s %t", name, a != nil))
+	}
+	for name, tier := range b.Tiers {
+		if name != policy.AdminTier.Name && name != policy.NetworkPolicyTier.Name && name != policy.BaselineTier.Name {
+			lines = append(lines, fmt.Sprintf("tier %s %t", name, tier != nil))
+		}
+	}
+	for ref, n := range b.Networks {
+		lines = append(lines, fmt.Sprintf("networks %s %t", ref, n != nil))
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, ", ")
@@ -155,6 +168,46 @@ func TestLinesAboveAPolicyChangeNothing(t *testing.T) {
 	write(t, dir, "policy.yaml", "# a comment\n"+denyPolicy)
 	write(t, dir, "other.yaml", strings.Replace(denyPolicy, "deny", "other", 1))
 	if got, want := next(t, s), "policy shop/other true"; got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+}
+
+const calicoObjects = `
+apiVersion: v1
+kind: ServiceAccount
+metadata: {namespace: shop, name: web, labels: {team: a}}
+---
+apiVersion: projectcalico.org/v3
+kind: Tier
+metadata: {name: security}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkSet
+metadata: {name: feed}
+spec: {nets: [203.0.113.0/24]}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: feed}
+spec: {tier: security, types: [Egress]}
+`
+
+// What a policy refers to comes with it, and goes with it.
+func TestFolderTellsWhatPoliciesReferTo(t *testing.T) {
+	dir, s := folder(t)
+	next(t, s)
+	write(t, dir, "calico.yaml", calicoObjects)
+	if got, want := next(t, s), "account shop/web true, networks feed true, policy feed true, tier security true"; got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+	write(t, dir, "calico.yaml", "# moved down\n"+strings.Replace(calicoObjects, "203.0.113.0/24", "203.0.113.0/25", 1))
+	if got, want := next(t, s), "networks feed true"; got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+	if err := os.Remove(filepath.Join(dir, "calico.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := next(t, s), "account shop/web false, networks feed false, policy feed false, tier security false"; got != want {
 		t.Errorf("told %q, want %q", got, want)
 	}
 }

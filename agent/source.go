@@ -33,6 +33,10 @@ type Batch struct {
 	Pods       map[cluster.Name]*cluster.Pod
 	Nodes      map[string]*cluster.Node
 	Policies   map[policy.Ref]*policy.Policy
+	// What policies refer to.
+	Accounts map[cluster.Name]*cluster.ServiceAccount
+	Tiers    map[string]*policy.Tier
+	Networks map[policy.Ref]*policy.Networks
 	// Faults are the objects that came or changed with something wrong in
 	// them, and without an error those that have nothing wrong any more.
 	Faults []Fault
@@ -42,7 +46,8 @@ type Batch struct {
 
 // Empty tells whether nothing changed.
 func (b *Batch) Empty() bool {
-	return len(b.Namespaces)+len(b.Pods)+len(b.Nodes)+len(b.Policies)+len(b.Faults) == 0
+	return len(b.Namespaces)+len(b.Pods)+len(b.Nodes)+len(b.Policies)+
+		len(b.Accounts)+len(b.Tiers)+len(b.Networks)+len(b.Faults) == 0
 }
 
 // SourceStatus is how a source stands.

@@ -42,7 +42,7 @@ func (l *loader) build() *Bundle {
 		b.bundle.bodies = append(b.bundle.bodies, o.body)
 	}
 	for _, step := range [][]func(){
-		{b.addNamespaces, b.addPolicies, b.addPods, b.addNodes, b.claimNodes, b.claimPods, b.readServices},
+		{b.addNamespaces, b.addAccounts, b.addPolicies, b.addPods, b.addNodes, b.claimNodes, b.claimPods, b.readServices},
 		{b.addDaemonPods, b.schedule},
 		{b.assignAddresses, b.completeServices},
 	} {
@@ -81,18 +81,10 @@ func (b *builder) addNamespaces() {
 	}
 }
 
-func (b *builder) addPolicies() {
-	for _, o := range b.objects {
-		if o.kind.policy == nil {
-			continue
-		}
-		gaps, errs := o.kind.policy(b.bundle.Policies, o.body, o.Source)
-		b.failFields(o, "", errs)
-		for _, gap := range gaps {
-			b.bundle.Warnings = append(b.bundle.Warnings, &Error{
-				File: o.Source.File, Line: o.node.LineOf(gap.Field), Object: o.String(), Field: gap.Field, Message: gap.Reason,
-			})
-		}
+func (b *builder) addAccounts() {
+	for _, o := range b.of("ServiceAccount") {
+		account := k8s.ServiceAccount(o.body.(*corev1.ServiceAccount))
+		b.bundle.Snapshot.ServiceAccounts[account.Name] = account
 	}
 }
 

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/bulkhead-dev/bulkhead/policy"
@@ -53,13 +54,19 @@ func (b *builder) chooseFamilies() [2]bool {
 	return [2]bool{true, b.speaksIPv6()}
 }
 
-// speaksIPv6 tells whether a node or a policy has IPv6 addresses.
+// speaksIPv6 tells whether a node, a policy or a set of networks has IPv6
+// addresses.
 func (b *builder) speaksIPv6() bool {
 	for _, node := range b.nodes {
 		for _, addr := range node.Addrs {
 			if addr.Is6() {
 				return true
 			}
+		}
+	}
+	for _, n := range b.bundle.Policies.Networks {
+		if slices.ContainsFunc(n.Prefixes, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
+			return true
 		}
 	}
 	for _, p := range b.bundle.Policies.Policies {
@@ -74,7 +81,11 @@ func namesIPv6(rules *policy.Rules) bool {
 	if rules == nil {
 		return false
 	}
-	return slices.ContainsFunc(rules.Rules, func(r policy.Rule) bool {
-		return slices.ContainsFunc(r.Peers, func(p policy.Peer) bool { return p.CIDR != nil && p.CIDR.Prefix.Addr().Is6() })
+	return slices.ContainsFunc(rules.Rules, func(r policy.Rule) bool { return anyIPv6(r.Peers) || anyIPv6(r.Self) })
+}
+
+func anyIPv6(peers []policy.Peer) bool {
+	return slices.ContainsFunc(peers, func(p policy.Peer) bool {
+		return p.CIDR != nil && p.CIDR.Prefix.Addr().Is6() || anyIPv6(p.And) || anyIPv6(p.Not)
 	})
 }

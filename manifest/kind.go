@@ -29,6 +29,8 @@ type kind struct {
 	// policy reads a policy into the set, and says what of it is not enforced;
 	// nil for what makes up the cluster.
 	policy func(*policy.Set, metav1.Object, policy.Source) ([]policy.Gap, field.ErrorList)
+	// known is the API version by which people know the objects; empty: its own.
+	known string
 }
 
 // Of each kind only what network policy needs is decoded, so that dumps of
@@ -69,37 +71,55 @@ func templateFields(prefix string) []string {
 }
 
 var kinds = append(policyKinds, []*kind{
-	{typeMeta{"v1", "Namespace"}, true, validation.ValidateNamespaceName, decode[corev1.Namespace](fields()), nil},
-	{typeMeta{"v1", "Node"}, true, validation.NameIsDNSSubdomain, decode[corev1.Node](nodeFields), nil},
-	{typeMeta{"v1", "Pod"}, false, validation.NameIsDNSSubdomain, decode[corev1.Pod](podFields), nil},
-	{typeMeta{"v1", "Service"}, false, validation.NameIsDNSLabel, decode[corev1.Service](serviceFields), nil},
-	{typeMeta{"apps/v1", "Deployment"}, false, validation.NameIsDNSSubdomain, decode[appsv1.Deployment](workloadFields), nil},
-	{typeMeta{"apps/v1", "ReplicaSet"}, false, validation.NameIsDNSSubdomain, decode[appsv1.ReplicaSet](workloadFields), nil},
-	{typeMeta{"apps/v1", "StatefulSet"}, false, validation.NameIsDNSSubdomain, decode[appsv1.StatefulSet](workloadFields), nil},
-	{typeMeta{"apps/v1", "DaemonSet"}, false, validation.NameIsDNSSubdomain, decode[appsv1.DaemonSet](workloadFields), nil},
-	{typeMeta{"batch/v1", "Job"}, false, validation.NameIsDNSSubdomain, decode[batchv1.Job](jobFields), nil},
-	{typeMeta{"batch/v1", "CronJob"}, false, validation.NameIsDNSSubdomain, decode[batchv1.CronJob](cronJobFields), nil},
+	clusterKind("v1", "Namespace", true, validation.ValidateNamespaceName, decode[corev1.Namespace](fields())),
+	clusterKind("v1", "ServiceAccount", false, validation.NameIsDNSSubdomain, decode[corev1.ServiceAccount](fields())),
+	clusterKind("v1", "Node", true, validation.NameIsDNSSubdomain, decode[corev1.Node](nodeFields)),
+	clusterKind("v1", "Pod", false, validation.NameIsDNSSubdomain, decode[corev1.Pod](podFields)),
+	clusterKind("v1", "Service", false, validation.NameIsDNSLabel, decode[corev1.Service](serviceFields)),
+	clusterKind("apps/v1", "Deployment", false, validation.NameIsDNSSubdomain, decode[appsv1.Deployment](workloadFields)),
+	clusterKind("apps/v1", "ReplicaSet", false, validation.NameIsDNSSubdomain, decode[appsv1.ReplicaSet](workloadFields)),
+	clusterKind("apps/v1", "StatefulSet", false, validation.NameIsDNSSubdomain, decode[appsv1.StatefulSet](workloadFields)),
+	clusterKind("apps/v1", "DaemonSet", false, validation.NameIsDNSSubdomain, decode[appsv1.DaemonSet](workloadFields)),
+	clusterKind("batch/v1", "Job", false, validation.NameIsDNSSubdomain, decode[batchv1.Job](jobFields)),
+	clusterKind("batch/v1", "CronJob", false, validation.NameIsDNSSubdomain, decode[batchv1.CronJob](cronJobFields)),
 }...)
+
+// clusterKind is a kind of object that makes up the cluster.
+func clusterKind(
+	apiVersion, name string, clusterWide bool, valid validation.ValidateNameFunc, decode func(*document.Node) (metav1.Object, []document.Problem),
+) *kind {
+	return &kind{typeMeta: typeMeta{apiVersion, name}, clusterWide: clusterWide, name: valid, decode: decode}
+}
 
 // kindOf is nil without a message for a kind that is not needed. The message
 // says what is wrong with one that was meant to be, and with which field.
 func kindOf(meta typeMeta) (found *kind, path, message string) {
-	group := groupOf(meta.APIVersion)
-	if strings.Contains(group, ".") && !strings.HasSuffix(group, ".k8s.io") {
-		return nil, "", "" // kinds of other APIs may have the same names
-	}
 	if i := slices.IndexFunc(kinds, func(k *kind) bool { return k.typeMeta == meta }); i >= 0 {
 		return kinds[i], "", ""
 	}
+	group := groupOf(meta.APIVersion)
+	if path, message = misspelt(meta, func(k *kind) bool { return groupOf(k.APIVersion) == group }); message != "" {
+		return nil, path, message
+	}
+	if strings.Contains(group, ".") && !strings.HasSuffix(group, ".k8s.io") {
+		return nil, "", "" // kinds of other APIs may have the same names
+	}
+	path, message = misspelt(meta, func(*kind) bool { return true })
+	return nil, path, message
+}
+
+// misspelt is what is wrong with a kind that was meant to be one of some.
+func misspelt(meta typeMeta, among func(*kind) bool) (path, message string) {
 	for _, k := range kinds {
 		switch {
+		case !among(k):
 		case k.Kind == meta.Kind:
-			return nil, "apiVersion", fmt.Sprintf("%s has no %s: use %s", meta.APIVersion, meta.Kind, k.APIVersion)
+			return "apiVersion", fmt.Sprintf("%s has no %s: use %s", meta.APIVersion, meta.Kind, k.APIVersion)
 		case k.APIVersion == meta.APIVersion && looksLike(meta.Kind, k.Kind):
-			return nil, "kind", fmt.Sprintf("%s has no %s: did you mean %s?", meta.APIVersion, meta.Kind, k.Kind)
+			return "kind", fmt.Sprintf("%s has no %s: did you mean %s?", meta.APIVersion, meta.Kind, k.Kind)
 		}
 	}
-	return nil, "", ""
+	return "", ""
 }
 
 // looksLike: short kinds are only compared without case, for the API has others

@@ -295,7 +295,7 @@ func TestDefaults(t *testing.T) {
 
 // What Write writes is the same cluster again.
 func TestWrite(t *testing.T) {
-	stories := []string{"web-shop", "workloads", "dump", "nodes", "services", "cluster-policies"}
+	stories := []string{"web-shop", "workloads", "dump", "nodes", "services", "cluster-policies", "calico"}
 	for _, story := range stories {
 		dir := unpack(t, "testdata/"+story+".txtar")
 		before, err := Load([]string{dir}, Options{Nodes: 2}, nil)
@@ -314,9 +314,17 @@ func TestWrite(t *testing.T) {
 			t.Errorf("%s: %s", story, diff(describe(before), describe(after)))
 		}
 		for ref, p := range before.Policies.Policies {
-			if again := after.Policies.Policies[ref]; again == nil || rules(again) != rules(p) {
+			if again := after.Policies.Policies[ref]; again == nil || again.Text() != p.Text() {
 				t.Errorf("%s: policy %s became %v", story, ref, again)
 			}
+		}
+		for ref, n := range before.Policies.Networks {
+			if again := after.Policies.Networks[ref]; again == nil || !slices.Equal(again.Prefixes, n.Prefixes) || !maps.Equal(again.Labels, n.Labels) {
+				t.Errorf("%s: networks %s became %v", story, ref, again)
+			}
+		}
+		if len(after.Policies.Staged) != len(before.Policies.Staged) || !maps.Equal(after.Policies.Tiers, before.Policies.Tiers) {
+			t.Errorf("%s: %d staged and tiers %v became %d and %v", story, len(before.Policies.Staged), before.Policies.Tiers, len(after.Policies.Staged), after.Policies.Tiers)
 		}
 	}
 }

@@ -205,6 +205,7 @@ func (l *loader) decode(o *object) {
 		body.SetNamespace("default")
 	}
 	o.body, o.Name, o.Namespace = body, body.GetName(), body.GetNamespace()
+	o.APIVersion = cmp.Or(o.kind.known, o.APIVersion)
 	for _, p := range problems {
 		l.failLine(o, p.Line, p.Path, p.Message)
 	}

@@ -17,7 +17,6 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/cluster"
 	"github.com/bulkhead-dev/bulkhead/policy"
-	"github.com/bulkhead-dev/bulkhead/traffic"
 )
 
 var update = flag.Bool("update", false, "rewrite what the stories in testdata expect")
@@ -137,14 +136,36 @@ func describe(b *Bundle) string {
 	for _, name := range sortedNames(s.Services) {
 		out.WriteString(describeService(s.Services[name]) + "\n")
 	}
-	refs := slices.SortedFunc(maps.Keys(b.Policies.Policies), policy.Ref.Compare)
-	for _, ref := range refs {
-		out.WriteString(describePolicy(b.Policies.Policies[ref]) + "\n")
+	for _, name := range sortedNames(s.ServiceAccounts) {
+		fmt.Fprintf(&out, "service account %s {%s}\n", name, labels.Set(s.ServiceAccounts[name].Labels))
+	}
+	describeSet(&out, b.Policies)
+	for _, w := range b.Warnings {
+		fmt.Fprintf(&out, "warning %s\n", w)
 	}
 	for _, k := range b.Skipped {
 		fmt.Fprintf(&out, "skipped %s %s: %d\n", k.APIVersion, k.Kind, k.Count)
 	}
 	return out.String()
+}
+
+func describeSet(out *strings.Builder, set *policy.Set) {
+	for _, t := range set.SortedTiers() {
+		if !slices.Contains(policy.StandardTiers(), t) {
+			fmt.Fprintf(out, "tier %s order %g ends in %s\n", t.Name, t.Order, t.End)
+		}
+	}
+	for _, ref := range slices.SortedFunc(maps.Keys(set.Networks), policy.Ref.Compare) {
+		n := set.Networks[ref]
+		fmt.Fprintf(out, "networks %s %s %s:%d %s {%s}\n", n.Kind, n.Ref, n.Source.File, n.Source.Line, join(n.Prefixes), labels.Set(n.Labels))
+	}
+	for _, ref := range slices.SortedFunc(maps.Keys(set.Policies), policy.Ref.Compare) {
+		out.WriteString(describePolicy(set.Policies[ref]) + "\n")
+	}
+	for _, ref := range slices.SortedFunc(maps.Keys(set.Staged), policy.Ref.Compare) {
+		s := set.Staged[ref]
+		fmt.Fprintf(out, "staged %s %s in place of %s %s, deletes %t: %s\n", s.Kind, s.Ref, s.Enforced.Kind, s.Enforced, s.Deletes, s.Text())
+	}
 }
 
 func sortedNames[V any](m map[cluster.Name]V) []cluster.Name {
@@ -196,21 +217,5 @@ func describeService(s *cluster.Service) string {
 }
 
 func describePolicy(p *policy.Policy) string {
-	return fmt.Sprintf("policy %s %s:%d %s", p.Ref, p.Source.File, p.Source.Line, rules(p))
-}
-
-// rules are what a policy says.
-func rules(p *policy.Policy) string {
-	line := p.Subject.String()
-	for _, d := range []traffic.Direction{traffic.Ingress, traffic.Egress} {
-		rules := p.In(d)
-		if rules == nil {
-			continue
-		}
-		line += " | " + d.String()
-		for _, r := range rules.Rules {
-			line += fmt.Sprintf(" (%s from any %v %v, ports any %v %v)", r.Action, r.AnyPeer, r.Peers, r.AnyPort, r.Ports)
-		}
-	}
-	return line
+	return fmt.Sprintf("policy %s %s %s:%d tier %s order %g: %s", p.Kind, p.Ref, p.Source.File, p.Source.Line, p.Tier, p.Order, p.Text())
 }

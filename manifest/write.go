@@ -6,8 +6,6 @@ import (
 	"io"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // Write writes the bundle's objects, as far as network policy needs them, in a
@@ -16,16 +14,14 @@ import (
 func (b *Bundle) Write(w io.Writer) error {
 	list := struct {
 		metav1.TypeMeta `json:",inline"`
-		Items           []metav1.Object `json:"items"`
+		Items           []map[string]json.RawMessage `json:"items"`
 	}{metav1.TypeMeta{APIVersion: "v1", Kind: "List"}, nil}
 	for i, o := range b.Objects {
-		body, ok := b.bodies[i].(runtime.Object)
-		if !ok {
-			return fmt.Errorf("write %s: not an API object", &o)
+		item, err := o.fields(b.bodies[i])
+		if err != nil {
+			return fmt.Errorf("write %s: %w", &o, err)
 		}
-		body = body.DeepCopyObject() // the bundle stays as it is
-		body.GetObjectKind().SetGroupVersionKind(schema.FromAPIVersionAndKind(o.APIVersion, o.Kind))
-		list.Items = append(list.Items, body.(metav1.Object))
+		list.Items = append(list.Items, item)
 	}
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", " ")
@@ -33,4 +29,23 @@ func (b *Bundle) Write(w io.Writer) error {
 		return fmt.Errorf("write objects: %w", err)
 	}
 	return nil
+}
+
+// fields are those of the object's body, of which the API version and the kind
+// are the object's own.
+func (o *Object) fields(body metav1.Object) (map[string]json.RawMessage, error) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return nil, err
+	}
+	for name, value := range map[string]string{"apiVersion": o.APIVersion, "kind": o.Kind} {
+		if fields[name], err = json.Marshal(value); err != nil {
+			return nil, err
+		}
+	}
+	return fields, nil
 }

@@ -110,6 +110,9 @@ func (q *question) ask(s *stage, trail *trail) (*policy.Policy, int, policy.Acti
 // first is the first rule that matches and does not just log, out of those with
 // some actions. Its policy is nil if there is none.
 func (q *question) first(s *stage, trail *trail, among func(policy.Action) bool) event {
+	if s.missing {
+		return event{}
+	}
 	for _, p := range s.policies {
 		for i := range p.In(q.direction).Rules {
 			rule := &p.In(q.direction).Rules[i]

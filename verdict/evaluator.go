@@ -1,7 +1,8 @@
 package verdict
 
 import (
-	"fmt"
+	"maps"
+	"math"
 	"net/netip"
 	"slices"
 	"sync"
@@ -25,6 +26,7 @@ type Evaluator struct {
 // empty name has those that look at all namespaces.
 type tier struct {
 	policy.Tier
+	missing     bool // the set does not have it
 	byNamespace map[string][]*policy.Policy
 }
 
@@ -41,10 +43,11 @@ type stage struct {
 	policies []*policy.Policy
 	isolates bool // one of the policies does
 	union    bool // any rule that denies comes before all others
+	missing  bool // the tier does not exist: it denies, and its rules are not asked
 }
 
-// New prepares an evaluator. A policy of a tier that the set does not have is a
-// reader's mistake, and New panics rather than forget the policy.
+// New prepares an evaluator. Tiers that policies name and the set does not have
+// come last, and deny.
 func New(snapshot *cluster.Snapshot, set *policy.Set) *Evaluator {
 	e := &Evaluator{snapshot: snapshot, nodes: nodesByAddr(snapshot)}
 	for _, n := range set.Networks {
@@ -56,14 +59,28 @@ func New(snapshot *cluster.Snapshot, set *policy.Set) *Evaluator {
 		index[t.Name] = entry
 		e.tiers = append(e.tiers, entry)
 	}
+	for _, name := range missingTiers(set) {
+		entry := tier{Tier: policy.Tier{Name: name, Order: math.Inf(1)}, missing: true, byNamespace: map[string][]*policy.Policy{}}
+		index[name] = entry
+		e.tiers = append(e.tiers, entry)
+	}
 	for _, p := range set.Policies {
 		namespaces := index[p.Tier].byNamespace
-		if namespaces == nil {
-			panic(fmt.Sprintf("policy %s is of tier %q, which the set does not have", p.Ref, p.Tier))
-		}
 		namespaces[p.Subject.Namespace] = append(namespaces[p.Subject.Namespace], p)
 	}
 	return e
+}
+
+// missingTiers are the names, sorted, of tiers that policies name and that do not
+// exist, or not yet: nobody knows when to ask their rules.
+func missingTiers(set *policy.Set) []string {
+	missing := map[string]bool{}
+	for _, p := range set.Policies {
+		if _, ok := set.Tiers[p.Tier]; !ok {
+			missing[p.Tier] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(missing))
 }
 
 // Evaluate judges a connection and says why.
@@ -112,6 +129,10 @@ func (e *Evaluator) prepare(pod *cluster.Pod, d traffic.Direction) []stage {
 			}
 		}
 		slices.SortFunc(policies, policy.Compare)
+		if t.missing && len(policies) > 0 {
+			stages = append(stages, stage{tier: t.Tier, policies: policies, isolates: true, missing: true})
+			continue
+		}
 		stages = append(stages, split(t.Tier, policies, d)...)
 	}
 	return stages

@@ -126,7 +126,7 @@ func (e *Evaluator) byIsolation(decision *Decision, s *stage, q *question) {
 	d := q.direction
 	var isolating []policy.Ref
 	for _, p := range s.policies {
-		if p.In(d).Isolates {
+		if p.In(d).Isolates || s.missing {
 			isolating = append(isolating, p.Ref)
 			decision.involve(p)
 		}
@@ -134,6 +134,10 @@ func (e *Evaluator) byIsolation(decision *Decision, s *stage, q *question) {
 	decision.Tier = s.tier.Name
 	if len(isolating) == 1 {
 		decision.Policy = isolating[0]
+	}
+	if s.missing {
+		decision.Reason = fmt.Sprintf("denied for %s: %s names tier %s, which does not exist", d, join(isolating), s.tier.Name)
+		return
 	}
 	decision.Reason = fmt.Sprintf("isolated for %s by %s; no rule allows %s", d, join(isolating), q.towards(d))
 	decision.Hints = e.hints(s, q)
@@ -176,6 +180,8 @@ func (ev event) String(d traffic.Direction) string {
 	switch {
 	case ev.policy != nil:
 		return fmt.Sprintf("%s tier: %s %s", ev.stage.tier.Name, ev.ruleName(d), verb)
+	case ev.stage.missing:
+		return fmt.Sprintf("%s tier: does not exist, and denies", ev.stage.tier.Name)
 	case ev.stage.isolates:
 		return fmt.Sprintf("%s tier: no rule decides; the tier %s what it isolates", ev.stage.tier.Name, verb)
 	}

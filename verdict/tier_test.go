@@ -94,13 +94,18 @@ func TestExemptionsHoldInEveryTier(t *testing.T) {
 	judge(t, set, "kube-system/proxy -> kube-system/agent TCP 80", "allow")
 }
 
-func TestUnknownTierIsNotForgotten(t *testing.T) {
-	defer func() {
-		if recover() == nil {
-			t.Error("a policy of an unknown tier was forgotten")
-		}
-	}()
-	New(plan(), set(policies{global("nosuch", "a", 0, "", in(act(policy.Deny)))}))
+// A policy may be known before its tier is. Nobody knows where it stands, so it
+// takes away what the known tiers leave open, and gives nothing.
+func TestTierThatDoesNotExistDenies(t *testing.T) {
+	const c = "dev/visitor -> shop/backend TCP 80"
+	unknown := global("nosuch", "a", 0, "", in(act(policy.Allow)))
+	judge(t, set(policies{unknown}), c, "deny")
+	judge(t, set(policies{unknown, np("shop/open", "", in(allow("")))}), c, "allow")
+	judge(t, set(policies{global("nosuch", "a", 0, "", out(act(policy.Allow)))}), "n1 -> shop/backend TCP 80", "allow")
+	got := decision(t, policies{unknown}, c, traffic.Ingress)
+	if want := "denied for ingress: a names tier nosuch, which does not exist"; got.Reason != want {
+		t.Errorf("got %s, want %s", got.Reason, want)
+	}
 }
 
 func TestPodOfAnotherSnapshotIsJudgedAlike(t *testing.T) {

@@ -34,6 +34,11 @@ func Namespace(object *corev1.Namespace) *cluster.Namespace {
 	return &cluster.Namespace{Name: object.Name, Labels: labels}
 }
 
+// ServiceAccount is the service account.
+func ServiceAccount(object *corev1.ServiceAccount) *cluster.ServiceAccount {
+	return &cluster.ServiceAccount{Name: cluster.Name{Namespace: object.Namespace, Name: object.Name}, Labels: object.Labels}
+}
+
 // Node is the node with the addresses of its own that its status names, in
 // that order.
 func Node(object *corev1.Node) (*cluster.Node, field.ErrorList) {

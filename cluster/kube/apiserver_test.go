@@ -58,6 +58,7 @@ type record struct {
 
 var lists = map[string]func() runtime.Object{
 	"pods":            func() runtime.Object { return &corev1.PodList{} },
+	"serviceaccounts": func() runtime.Object { return &corev1.ServiceAccountList{} },
 	"namespaces":      func() runtime.Object { return &corev1.NamespaceList{} },
 	"nodes":           func() runtime.Object { return &corev1.NodeList{} },
 	"networkpolicies": func() runtime.Object { return &networkingv1.NetworkPolicyList{} },

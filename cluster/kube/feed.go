@@ -69,6 +69,15 @@ func (f *Feed) Namespaces() *Table[*cluster.Namespace] {
 	}, func(a, b *cluster.Namespace) bool { return maps.Equal(a.Labels, b.Labels) })
 }
 
+// ServiceAccounts follows the service accounts that have labels, all others are
+// as good as none. It is for agents that read policies which select by them.
+func (f *Feed) ServiceAccounts() *Table[*cluster.ServiceAccount] {
+	return Follow(f, f.client.ServiceAccounts(), func(object metav1.Object) Reading[*cluster.ServiceAccount] {
+		account := k8s.ServiceAccount(object.(*corev1.ServiceAccount))
+		return Reading[*cluster.ServiceAccount]{Value: account, Skip: len(account.Labels) == 0}
+	}, func(a, b *cluster.ServiceAccount) bool { return maps.Equal(a.Labels, b.Labels) })
+}
+
 // Node follows one node.
 func (f *Feed) Node(name string) *Table[*cluster.Node] {
 	return Follow(f, f.client.Node(name), func(object metav1.Object) Reading[*cluster.Node] {

@@ -313,6 +313,24 @@ func TestOwnNodeAndNamespaces(t *testing.T) {
 	}
 }
 
+func TestServiceAccountsWithLabels(t *testing.T) {
+	s := newAPIServer(t)
+	plain := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "default"}}
+	labelled := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "web", Labels: map[string]string{"team": "x"}}}
+	s.put("serviceaccounts", plain)
+	s.put("serviceaccounts", labelled)
+	f := NewFeed(s.client(t), slog.New(slog.DiscardHandler))
+	accounts := f.ServiceAccounts()
+	start(t, f)
+	for !f.Synced() {
+		<-f.News()
+	}
+	got := accounts.Take()
+	if c := got[cluster.Name{Namespace: "a", Name: "web"}]; len(got) != 1 || c.Value == nil || c.Value.Labels["team"] != "x" {
+		t.Errorf("told %+v, want web alone", got)
+	}
+}
+
 func namesOf[V any](changes map[cluster.Name]Change[V]) map[string]bool {
 	names := map[string]bool{}
 	for name := range changes {

@@ -42,6 +42,14 @@ func (c *Client) Namespaces() Resource {
 	}
 }
 
+// ServiceAccounts are all service accounts.
+func (c *Client) ServiceAccounts() Resource {
+	return Resource{
+		Kind: "ServiceAccount", client: c.core, name: "serviceaccounts", fields: fields.Everything(),
+		newList: func() runtime.Object { return &corev1.ServiceAccountList{} },
+	}
+}
+
 // Node is the one node of that name: in a large cluster the heartbeats of the
 // others would be most of what an agent reads.
 func (c *Client) Node(name string) Resource {

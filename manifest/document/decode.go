@@ -3,6 +3,7 @@ package document
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -185,6 +186,20 @@ func (d *decoder) scalar(n *Node, v reflect.Value, at *place) {
 			return
 		}
 		v.SetInt(number)
+	case reflect.Uint16:
+		number, ok := integer(n)
+		if !ok || number < 0 || v.OverflowUint(uint64(number)) {
+			d.problem(n, at, "must be a whole number from 0 to 65535, is %s%s", n, hint(n, "remove the quotes", String))
+			return
+		}
+		v.SetUint(uint64(number))
+	case reflect.Float64:
+		number, err := strconv.ParseFloat(n.Value, 64)
+		if n.Kind != Number || err != nil || math.IsNaN(number) || math.IsInf(number, 0) { // YAML knows both, JSON neither
+			d.problem(n, at, "must be a number, is %s%s", n, hint(n, "remove the quotes", String))
+			return
+		}
+		v.SetFloat(number)
 	default:
 		d.problem(n, at, "cannot be read as %s", v.Type())
 	}

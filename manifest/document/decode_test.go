@@ -26,6 +26,8 @@ type target struct {
 	Raw    metav1.FieldsV1    `json:"raw"`
 	Hidden string             `json:"-"`
 	Bytes  [2]int             `json:"bytes"`
+	Share  *float64           `json:"share"`
+	Number uint16             `json:"number"`
 }
 
 type (
@@ -52,7 +54,7 @@ func parseOne(t testing.TB, text string) *Node {
 }
 
 func TestDecode(t *testing.T) {
-	yes := true
+	yes, share := true, -1.5
 	for _, row := range []struct {
 		text string
 		want target
@@ -68,6 +70,7 @@ func TestDecode(t *testing.T) {
 		{`{port: http}`, target{Port: intstr.FromString("http")}},
 		{`{port: "80"}`, target{Port: intstr.FromString("80")}},
 		{`{small: 0x10, large: 1e3}`, target{Small: 16, Large: 1000}},
+		{`{share: -1.5, number: 65535}`, target{Share: &share, Number: 65535}},
 		{`{raw: {anything: [goes, {here: 1}]}}`, target{}},
 	} {
 		var got target
@@ -99,10 +102,14 @@ func TestDecodeInvalid(t *testing.T) {
 		{`port: true`, "1: port: must be a whole number or a name, is the boolean true"},
 		{`port: 99999999999`, "1: port: must be a whole number or a name, is the number 99999999999"},
 		{`time: today`, `1: time: must be a time such as 2006-01-02T15:04:05Z, is the string "today"`},
+		{`share: .nan`, "1: share: must be a number, is the number .nan"},
+		{`share: half`, `1: share: must be a number, is the string "half": remove the quotes`},
+		{`number: 65536`, "1: number: must be a whole number from 0 to 65535, is the number 65536"},
+		{`number: -1`, "1: number: must be a whole number from 0 to 65535, is the number -1"},
 		{`bytes: [1]`, "1: bytes: cannot be read as [2]int"},
-		{"a: 1\ntexd: x\nkind: k", "1: a: unknown field: remove it, known here are bytes, flag, kind, large, list, map, meta, port, raw, small, text, time, word; 2: texd: unknown field: did you mean text?"},
+		{"a: 1\ntexd: x\nkind: k", "1: a: unknown field: remove it, known here are bytes, flag, kind, large, list, map, meta, number, port, raw, share, small, text, time, word; 2: texd: unknown field: did you mean text?"},
 		{`TEXT: x`, "1: TEXT: unknown field: did you mean text?"},
-		{`-: x`, "1: -: unknown field: remove it, known here are bytes, flag, kind, large, list, map, meta, port, raw, small, text, time, word"},
+		{`-: x`, "1: -: unknown field: remove it, known here are bytes, flag, kind, large, list, map, meta, number, port, raw, share, small, text, time, word"},
 		{"list:\n- a: x\n  word: y", "3: list[0].word: unknown field: it belongs to the top of the object, check the indentation"},
 		{`text: ` + strings.Repeat("x", 70) + "\nsmall: " + strings.Repeat("y", 70), `2: small: must be a whole number of 32 bits, is the string "` + strings.Repeat("y", 60) + `…": remove the quotes`},
 	} {
