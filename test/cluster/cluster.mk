@@ -13,6 +13,8 @@ IP ?= ipv4
 KUBE_PROXY ?= nftables
 POD_NETWORK ?= routed
 PROCS ?= 4
+# Clusters that share a long suite, side by side
+PARTS ?= 2
 RESULTS ?= /tmp/bulkhead-conformance
 WITH_BULKHEAD := --name Bulkhead --engine-version "$$(git describe --always --dirty)" --engine '$(AGENT)' --engine-ready $(AGENT_READY)
 
@@ -30,6 +32,7 @@ cluster-down: ## end the cluster that make cluster has started
 test-cluster: ## the test cluster's own checks and tests
 	@hack/need $(CLUSTER_NEEDS)
 	cd test/cluster && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./... && $(GO) test -timeout 30m ./...
+	cd test/cluster/binaries/cyclonus && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./... && $(GO) test ./...
 
 .PHONY: e2e
 e2e: build ## Kubernetes' own 50 network policy specs against Bulkhead
@@ -40,4 +43,4 @@ e2e: build ## Kubernetes' own 50 network policy specs against Bulkhead
 conformance: build ## all upstream suites, with Bulkhead and without; writes docs/conformance.md (hours)
 	@hack/need $(CLUSTER_NEEDS)
 	@rm -rf $(RESULTS)
-	@$(CONFORMANCE) --results $(RESULTS) --procs $(PROCS) --suite e2e,cyclonus --kube-proxy nftables,iptables $(WITH_BULKHEAD) --out $(CURDIR)/docs/conformance.md
+	@$(CONFORMANCE) --results $(RESULTS) --procs $(PROCS) --parts $(PARTS) --suite e2e,cyclonus --kube-proxy nftables,iptables $(WITH_BULKHEAD) --out $(CURDIR)/docs/conformance.md

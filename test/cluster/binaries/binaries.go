@@ -2,8 +2,8 @@
 // proxy and keeps them outside the source tree.
 //
 // Every folder below this one is a module that pins one release; a program is
-// built once per content of that module's go.mod and go.sum and per version of
-// Go. Programs of the test cluster itself are built once per content of its
+// built once per content of that module's go.mod, go.sum and Go files and per
+// version of Go. Programs of the test cluster itself are built once per content of its
 // sources. Several processes may build at the same time: they wait for each
 // other.
 package binaries
@@ -31,6 +31,7 @@ type program struct {
 	name     string
 	module   string // folder below this package; "" is the test cluster itself
 	pkg      string
+	release  string   // package whose version is the program's; "" is pkg
 	isTest   bool     // go test -c
 	defaults []string // variables set at link time, as -X takes them
 }
@@ -57,8 +58,7 @@ var programs = []program{
 	{name: "ginkgo", module: "kubernetes", pkg: "github.com/onsi/ginkgo/v2/ginkgo"},
 	{name: "e2e.test", module: "kubernetes", pkg: "k8s.io/kubernetes/test/e2e", isTest: true, defaults: versionOf},
 	{name: "coredns", module: "coredns", pkg: "github.com/coredns/coredns"},
-	{name: "cyclonus", module: "cyclonus", pkg: "github.com/mattfenwick/cyclonus/cmd/cyclonus", defaults: []string{"github.com/mattfenwick/cyclonus/pkg/cli.version=v0.5.6"}},
-	{name: "cyclonus-worker", module: "cyclonus", pkg: "github.com/mattfenwick/cyclonus/cmd/worker"},
+	{name: "cyclonus", module: "cyclonus", pkg: ".", release: "github.com/mattfenwick/cyclonus"},
 	{name: "kube-router", module: "kuberouter", pkg: "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router"},
 	{name: "networkpolicyapi.test", module: "networkpolicyapi", pkg: "sigs.k8s.io/network-policy-api/conformance", isTest: true},
 	{name: "container-init", pkg: "./cmd/container-init"},
@@ -215,7 +215,7 @@ func contentKey(dir string, sources bool) (string, error) {
 		if d.IsDir() {
 			return skipOtherModules(dir, name, sources)
 		}
-		if !isSource(d.Name(), sources) {
+		if !isSource(d.Name()) {
 			return nil
 		}
 		content, err := os.ReadFile(name)
@@ -240,9 +240,9 @@ func skipOtherModules(root, name string, sources bool) error {
 	return err
 }
 
-func isSource(name string, sources bool) bool {
+func isSource(name string) bool {
 	if name == "go.mod" || name == "go.sum" {
 		return true
 	}
-	return sources && strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go")
+	return strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go")
 }

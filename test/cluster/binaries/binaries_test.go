@@ -71,7 +71,7 @@ func TestTheKeyFollowsWhatIsBuilt(t *testing.T) {
 		name             string
 		sources, pinning bool // whether each kind of key changes
 	}{
-		{"go.sum", true, true}, {"a.go", true, false}, {"b/b.go", true, false}, {"b/b_test.go", false, false},
+		{"go.sum", true, true}, {"a.go", true, true}, {"b/b.go", true, false}, {"b/b_test.go", false, false},
 		{"notes.txt", false, false}, {"other/go.mod", false, false}, {"other/o.go", false, false},
 	} {
 		write(c.name, "changed")

@@ -1,6 +1,7 @@
 package binaries
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ func Version(name string) (string, error) {
 		return "", fmt.Errorf("find program %q: it is none of %s", name, strings.Join(Names(), ", "))
 	}
 	p := programs[i]
+	release := cmp.Or(p.release, p.pkg)
 	dir, err := p.dir()
 	if err != nil {
 		return "", fmt.Errorf("find version of %s: %w", name, err)
@@ -29,12 +31,12 @@ func Version(name string) (string, error) {
 		if len(fields) < 2 || !strings.HasPrefix(fields[1], "v") || len(fields[0]) < len(module) {
 			continue
 		}
-		if p.pkg == fields[0] || strings.HasPrefix(p.pkg, fields[0]+"/") {
+		if release == fields[0] || strings.HasPrefix(release, fields[0]+"/") {
 			module, version = fields[0], fields[1]
 		}
 	}
 	if version == "" {
-		return "", fmt.Errorf("find version of %s: its module requires none of %s", name, p.pkg)
+		return "", fmt.Errorf("find version of %s: its module requires none of %s", name, release)
 	}
 	return version, nil
 }

@@ -7,21 +7,8 @@
 package conformance
 
 import (
-	"cmp"
-	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 	"time"
-
-	"github.com/bulkhead-dev/bulkhead/test/cluster"
-	"github.com/bulkhead-dev/bulkhead/test/cluster/binaries"
-	"github.com/bulkhead-dev/bulkhead/test/cluster/control"
 )
 
 // An Engine is a policy engine under test. The zero Engine is none.
@@ -49,8 +36,18 @@ type Run struct {
 	Setup   Setup         `json:"setup"`
 	Command []string      `json:"command"` // that was run, without folders
 	Took    time.Duration `json:"took"`    // nanoseconds
+	Part    Part          `json:"part"`    // zero: all of the suite
 	Specs   []Spec        `json:"specs"`
 }
+
+// A Part is every Of-th case of a suite, from Index on, counted from 1: several
+// clusters share a long suite. The zero Part is all of it.
+type Part struct {
+	Index int `json:"index"`
+	Of    int `json:"of"`
+}
+
+func (p Part) String() string { return fmt.Sprintf("%d/%d", max(p.Index, 1), max(p.Of, 1)) }
 
 // A Spec is one test of a suite.
 type Spec struct {
@@ -84,6 +81,7 @@ func (r *Run) Err() error {
 	return nil
 }
 
+// title names the suite and the cluster; parts of a run have the same.
 func (r *Run) title() string {
 	engine := r.Setup.Engine.Name
 	if r.Setup.Engine.None() {
@@ -104,6 +102,10 @@ type Suite struct {
 	result string
 	// keep says whether a test case in the result is one of the suite's.
 	keep func(junitCase) bool
+	// Parts says that the suite can be run in parts.
+	Parts bool
+	// progress is how a line of output begins that tells how far it is; "" is none.
+	progress string
 }
 
 // A place is where a suite runs.
@@ -113,164 +115,8 @@ type place struct {
 	dir        string // for its files
 	procs      int
 	engine     bool // there is one
+	part       Part
 }
 
 // Suites are all there are, in the order of the report.
 var Suites = []Suite{e2e, cyclonus}
-
-// runName is the file with a run, in its folder.
-const runName = "run.json"
-
-// A Runner runs suites.
-type Runner struct {
-	// Dir gets a folder with logs and results for every run.
-	Dir string
-	// Procs is how many processes a suite runs that can run several.
-	Procs int
-	// Progress is told what is going on; nil is silence.
-	Progress io.Writer
-}
-
-// Run runs one suite on one fresh cluster. A spec that fails is not an error.
-func (r *Runner) Run(ctx context.Context, suite Suite, setup Setup) (run *Run, err error) {
-	run = &Run{Suite: suite.Name, Setup: setup}
-	dir := filepath.Join(r.Dir, slug(run.title()))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make result folder: %w", err)
-	}
-	programs, err := r.build(ctx, suite)
-	if err != nil {
-		return nil, err
-	}
-	c, err := cluster.Start(ctx, cluster.Config{Progress: r.Progress, LogDir: filepath.Join(dir, "logs"), Config: control.Config{
-		ProxyMode: setup.ProxyMode, PodNetwork: setup.PodNetwork, Families: setup.Families,
-		Engine: setup.Engine.Command, EngineReady: setup.Engine.Ready,
-	}})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, c.Stop()) }()
-	at := place{programs: programs, kubeconfig: c.Kubeconfig, dir: dir, procs: r.Procs, engine: !setup.Engine.None()}
-	command := suite.command(at)
-	run.Command = at.readable(command)
-	began := time.Now()
-	failed := r.execute(ctx, command, filepath.Join(dir, "output.log"))
-	run.Took = time.Since(began)
-	if run.Specs, err = readJUnit(filepath.Join(dir, suite.result), suite.keep); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s has left no result: %w", run.title(), err), failed)
-	}
-	if err := deaths(ctx, c); err != nil {
-		return nil, fmt.Errorf("%s: %w", run.title(), err)
-	}
-	r.say("%s: %d of %d passed in %s\n", run.title(), len(run.Specs)-len(run.Failed()), len(run.Specs), run.Took.Round(time.Second))
-	return run, run.save(filepath.Join(dir, runName))
-}
-
-// deaths says which programs of the cluster, the engine among them, have ended by
-// themselves: results that were got beside that say nothing.
-func deaths(ctx context.Context, c *cluster.Cluster) error {
-	status, err := c.Status(ctx)
-	if err != nil {
-		return err
-	}
-	for _, p := range status.Processes {
-		if p.Deaths > 0 {
-			err = errors.Join(err, fmt.Errorf("%s ended by itself, at last with %s", p.Name, p.LastExit))
-		}
-	}
-	return err
-}
-
-func (r *Runner) build(ctx context.Context, suite Suite) (map[string]string, error) {
-	cache, err := binaries.DefaultCache(r.Progress)
-	if err != nil {
-		return nil, err
-	}
-	programs := map[string]string{}
-	for _, name := range suite.programs {
-		if programs[name], err = cache.Program(ctx, name); err != nil {
-			return nil, err
-		}
-	}
-	return programs, nil
-}
-
-func (r *Runner) say(format string, args ...any) {
-	if r.Progress != nil {
-		fmt.Fprintf(r.Progress, format, args...)
-	}
-}
-
-// readable is a command without the folders of this machine.
-func (p *place) readable(command []string) []string {
-	replace := []string{p.kubeconfig, "$KUBECONFIG", p.dir, "$RESULTS"}
-	for name, path := range p.programs {
-		replace = append(replace, path, name)
-	}
-	words := strings.NewReplacer(replace...)
-	short := make([]string, len(command))
-	for i, word := range command {
-		short[i] = quote(words.Replace(word))
-	}
-	return short
-}
-
-// quote makes a word one that a shell reads as one.
-func quote(word string) string {
-	if strings.ContainsAny(word, ` \[]*?"`+"`") {
-		return "'" + word + "'"
-	}
-	return word
-}
-
-// slug is a title as a file name.
-func slug(title string) string {
-	keep := func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
-			return r
-		}
-		return '-'
-	}
-	return strings.Trim(strings.ReplaceAll(strings.Map(keep, title), "--", "-"), "-")
-}
-
-func (r *Run) save(path string) error {
-	content, err := json.MarshalIndent(r, "", "\t")
-	if err != nil {
-		return fmt.Errorf("save run: %w", err)
-	}
-	if err := os.WriteFile(path, append(content, '\n'), 0o644); err != nil {
-		return fmt.Errorf("save run: %w", err)
-	}
-	return nil
-}
-
-// Load reads the runs that are saved below a folder, in the order of the report.
-func Load(dir string) ([]*Run, error) {
-	files, err := filepath.Glob(filepath.Join(dir, "*", runName))
-	if err != nil {
-		return nil, fmt.Errorf("find runs: %w", err)
-	}
-	var runs []*Run
-	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("read run: %w", err)
-		}
-		run := &Run{}
-		if err := json.Unmarshal(content, run); err != nil {
-			return nil, fmt.Errorf("read run %s: %w", file, err)
-		}
-		runs = append(runs, run)
-	}
-	slices.SortFunc(runs, func(a, b *Run) int { return slices.Compare(a.order(), b.order()) })
-	return runs, nil
-}
-
-// order is what runs are sorted by: suite, then the plainest cluster first.
-func (r *Run) order() []string {
-	suite := slices.IndexFunc(Suites, func(s Suite) bool { return s.Name == r.Suite })
-	pods := map[string]string{"routed": "0"}[r.Setup.PodNetwork]
-	proxy := map[string]string{"nftables": "0"}[r.Setup.ProxyMode]
-	return []string{fmt.Sprint(suite), cmp.Or(pods, r.Setup.PodNetwork), r.Setup.Families, cmp.Or(proxy, r.Setup.ProxyMode), r.engine()}
-}

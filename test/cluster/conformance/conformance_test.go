@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -94,25 +95,78 @@ func TestCommandsNameNoFolderOfThisMachine(t *testing.T) {
 	}
 }
 
-func TestReport(t *testing.T) {
+func save(t *testing.T, dir, name string, run *Run) {
+	t.Helper()
+	if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	run.Command = []string{"run", run.Suite, "--part=" + run.Part.String()}
+	if err := run.save(filepath.Join(dir, name, runName)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPartsBecomeOneRun(t *testing.T) {
 	dir := t.TempDir()
-	save := func(name string, run *Run) {
-		t.Helper()
-		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		run.Command = []string{"run", run.Suite}
-		if err := run.save(filepath.Join(dir, name, runName)); err != nil {
+	setup := Setup{Engine: bulkhead, ProxyMode: "nftables", PodNetwork: "routed", Families: "ipv4"}
+	part := func(index int, specs ...Spec) *Run {
+		return &Run{Suite: cyclonus.Name, Setup: setup, Part: Part{Index: index, Of: 2}, Took: time.Minute, Specs: specs}
+	}
+	save(t, dir, "b", part(2, Spec{"#2", false}))
+	if _, err := Load(dir); !errors.Is(err, ErrIncomplete) {
+		t.Errorf("one of two parts is read: %v", err)
+	}
+	save(t, dir, "a", part(1, Spec{"#1", true}, Spec{"#3", true}))
+	runs, err := Load(dir)
+	if err != nil || len(runs) != 1 {
+		t.Fatalf("read %d runs, %v", len(runs), err)
+	}
+	if want := []Spec{{"#1", true}, {"#2", false}, {"#3", true}}; !slices.Equal(runs[0].Specs, want) || runs[0].Took != time.Minute {
+		t.Errorf("together they are %v in %s, not %v", runs[0].Specs, runs[0].Took, want)
+	}
+	if want := []string{"run", cyclonus.Name}; !slices.Equal(runs[0].Command, want) {
+		t.Errorf("the command is %q, not %q", runs[0].Command, want)
+	}
+	save(t, dir, "c", part(2))
+	if _, err := Load(dir); err == nil {
+		t.Error("three parts of two are read")
+	}
+}
+
+func TestProgressShowsSomeLines(t *testing.T) {
+	var file, shown strings.Builder
+	p := &progress{prefix: "case ", to: &shown, file: &file}
+	text := "begin\ncase 1\nno case 2\ncase 3\ncase"
+	for i := range len(text) {
+		if _, err := p.Write([]byte(text[i : i+1])); err != nil {
 			t.Fatal(err)
 		}
 	}
+	if file.String() != text || shown.String() != "case 1\ncase 3\n" {
+		t.Errorf("in the file is %q, shown %q", file.String(), shown.String())
+	}
+}
+
+func TestShortSpec(t *testing.T) {
+	for long, want := range map[string]string{
+		"[sig-network] Netpol NetworkPolicy between server and client should deny [Feature:NetworkPolicy] [sig-network, Feature:NetworkPolicy]": "NetworkPolicy between server and client should deny",
+		"[sig-network] Netpol [Feature:SCTPConnectivity] [LinuxOnly] NetworkPolicy using SCTP [Feature:NetworkPolicy]":                          "NetworkPolicy using SCTP",
+	} {
+		if got := shortSpec(long); got != want {
+			t.Errorf("%q is short for %q, not %q", got, long, want)
+		}
+	}
+}
+
+func TestReport(t *testing.T) {
+	dir := t.TempDir()
 	nft := Setup{Engine: bulkhead, ProxyMode: "nftables", PodNetwork: "routed", Families: "ipv4"}
 	iptables, none := nft, nft
 	iptables.ProxyMode, none.Engine = "iptables", Engine{}
-	save("4", &Run{Suite: cyclonus.Name, Setup: nft, Took: time.Minute, Specs: specs(1, 0)})
-	save("3", &Run{Suite: e2e.Name, Setup: iptables, Took: 90 * time.Second, Specs: specs(49, 1)})
-	save("2", &Run{Suite: e2e.Name, Setup: none, Took: time.Second, Specs: specs(5, 45)})
-	save("1", &Run{Suite: e2e.Name, Setup: nft, Took: 100 * time.Second, Specs: specs(50, 0)})
+	save(t, dir, "4", &Run{Suite: cyclonus.Name, Setup: nft, Took: time.Minute, Specs: specs(1, 0)})
+	save(t, dir, "3", &Run{Suite: e2e.Name, Setup: iptables, Took: 90 * time.Second, Specs: specs(49, 1)})
+	save(t, dir, "2", &Run{Suite: e2e.Name, Setup: none, Took: time.Second, Specs: specs(5, 45)})
+	save(t, dir, "1", &Run{Suite: e2e.Name, Setup: nft, Took: 100 * time.Second, Specs: specs(50, 0)})
 	runs, err := Load(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -130,6 +184,8 @@ func TestReport(t *testing.T) {
 		"| Kubernetes e2e Netpol | iptables | routed | ipv4 | 49 of 50 in 1m30s |  |\n",
 		"| cyclonus generate | nftables | routed | ipv4 | 1 of 1 in 1m0s |  |\n",
 		"Kubernetes e2e Netpol with Bulkhead, kube-proxy iptables, pod network routed, ipv4:\n\n- bad\n",
+		"| bad | 0 of 1 | 0 of 45 |\n",
+		"| good | 99 of 99 | 5 of 5 |\n",
 		"    run Kubernetes e2e Netpol\n",
 		"    run cyclonus generate\n",
 		"- Bulkhead v1: `bulkhead agent`\n",

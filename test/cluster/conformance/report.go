@@ -2,9 +2,11 @@ package conformance
 
 import (
 	"bytes"
+	_ "embed" // of the page
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"text/template"
@@ -32,42 +34,12 @@ func (r *Report) Err() []error {
 	return all
 }
 
-// page is the report; its table has a row for each suite on each kind of cluster.
-var page = template.Must(template.New("page").Funcs(template.FuncMap{"join": strings.Join}).Parse(`# Conformance
+//go:embed report.md.tmpl
+var pageText string
 
-Written by ` + "`make conformance`" + ` on {{ .Date.Format "2 January 2006" }}; do not edit.
-
-| Suite | kube-proxy | Pod network | IP |{{ range .Engines }} {{ . }} |{{ end }}
-|---|---|---|---|{{ range .Engines }}---|{{ end }}
-{{ range .Rows }}| {{ .Suite }} | {{ .Setup.ProxyMode }} | {{ .Setup.PodNetwork }} | {{ .Setup.Families }} |{{ range .Cells }} {{ . }} |{{ end }}
-{{ end }}
-A cell says how many specs passed and how long they took. The column without an
-engine is the check that a suite can fail: what passes there does so because it
-expects a connection, or only writes and reads policies.
-
-Every run has a fresh cluster of two nodes: etcd, kube-apiserver,
-kube-controller-manager, kube-scheduler and kube-proxy as released, and pods as
-network namespaces behind a kubelet stand-in (test/cluster). The clients in the
-pods are agnhost, with ` + "`connect`" + ` done by a front that a test compares
-with the real one; SCTP is done over raw sockets where the kernel has no SCTP
-sockets.
-
-## What failed
-{{ range .Failures }}
-{{ .Title }}:
-{{ range .Names }}
-- {{ . }}{{ end }}
-{{ else }}
-With an engine, nothing.
-{{ end }}
-## Commands
-{{ range .Commands }}
-    {{ join . " " }}
-{{ end }}
-Versions:
-{{ range .Versions }}
-- {{ . }}{{ end }}
-`))
+// page is the report; its first table has a row for each suite on each kind of
+// cluster, its second one for each spec of Kubernetes' suite.
+var page = template.Must(template.New("page").Funcs(template.FuncMap{"join": strings.Join}).Parse(pageText))
 
 type row struct {
 	Suite string
@@ -89,7 +61,7 @@ func (r *Report) Write(w io.Writer) error {
 	engines := r.engines()
 	var b bytes.Buffer
 	err = page.Execute(&b, map[string]any{
-		"Date": r.Date, "Engines": engines, "Rows": r.rows(engines), "Failures": r.failures(),
+		"Date": r.Date, "Engines": engines, "Rows": r.rows(engines), "Failures": r.failures(), "Specs": r.specs(engines),
 		"Commands": r.commands(), "Versions": versions,
 	})
 	if err != nil {
@@ -138,6 +110,52 @@ func (r *Report) rows(engines []string) []row {
 		rows[i].Cells[slices.Index(engines, run.engine())] = fmt.Sprintf("%d of %d in %s", passed, len(run.Specs), run.Took.Round(time.Second))
 	}
 	return rows
+}
+
+// A spec is one of Kubernetes' specs with how often it passed, by engine.
+type specRow struct {
+	Name  string
+	Cells []string
+}
+
+// specs lists the specs of Kubernetes' suite over all clusters.
+func (r *Report) specs(engines []string) []specRow {
+	type count struct{ passed, runs int }
+	counts := map[string][]count{}
+	for _, run := range r.Runs {
+		if run.Suite != e2e.Name {
+			continue
+		}
+		for _, s := range run.Specs {
+			if counts[s.Name] == nil {
+				counts[s.Name] = make([]count, len(engines))
+			}
+			c := &counts[s.Name][slices.Index(engines, run.engine())]
+			c.runs++
+			if s.Passed {
+				c.passed++
+			}
+		}
+	}
+	var rows []specRow
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		row := specRow{Name: shortSpec(name)}
+		for _, c := range counts[name] {
+			row.Cells = append(row.Cells, fmt.Sprintf("%d of %d", c.passed, c.runs))
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// labels are what Kubernetes repeats in the name of every spec.
+var labels = regexp.MustCompile(`\[sig-network[^]]*\]|\[LinuxOnly\]|\[Feature:[A-Za-z]+\]|^Netpol\b`)
+
+func shortSpec(name string) string {
+	for labels.MatchString(name) {
+		name = strings.Join(strings.Fields(labels.ReplaceAllString(name, "")), " ")
+	}
+	return name
 }
 
 // failures are those of engines: that specs fail without one is as it should be.

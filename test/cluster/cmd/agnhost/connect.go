@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -39,14 +41,20 @@ func parseConnect(args []string) (r request, ok bool) {
 		return request{}, false
 	}
 	r.target = flags.Arg(0)
-	switch r.protocol {
-	case "tcp", "udp", "sctp":
-		return r, true
+	if !slices.Contains(protocols, r.protocol) {
+		return request{}, false
 	}
-	return request{}, false
+	return r, true
 }
 
-func (r request) connect() int {
+var protocols = []string{"tcp", "udp", "sctp"}
+
+// ours says whether the request can be served here: SCTP cannot where the kernel
+// has its own.
+func (r request) ours() bool { return r.protocol != "sctp" || !sctp.Supported() }
+
+// connect returns an error in the words of agnhost, or nil.
+func (r request) connect() error {
 	switch r.protocol {
 	case "tcp":
 		return r.connectTCP()
@@ -56,58 +64,58 @@ func (r request) connect() int {
 	return r.connectSCTP()
 }
 
-func (r request) connectTCP() int {
+func (r request) connectTCP() error {
 	if _, _, err := net.SplitHostPort(r.target); err != nil {
-		return fail("UNKNOWN: %v", err)
+		return fmt.Errorf("UNKNOWN: %v", err)
 	}
 	if _, err := net.ResolveTCPAddr("tcp", r.target); err != nil {
-		return fail("DNS: %v", err)
+		return fmt.Errorf("DNS: %v", err)
 	}
 	conn, err := net.DialTimeout("tcp", r.target, r.timeout)
 	var timeout net.Error
 	switch {
 	case err == nil:
 		conn.Close()
-		return 0
+		return nil
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return fail("TIMEOUT")
+		return errors.New("TIMEOUT")
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fail("REFUSED")
+		return errors.New("REFUSED")
 	}
-	return fail("OTHER: %v", err)
+	return fmt.Errorf("OTHER: %v", err)
 }
 
-func (r request) connectUDP() int {
+func (r request) connectUDP() error {
 	if _, err := net.ResolveUDPAddr("udp", r.target); err != nil {
-		return fail("DNS: %v", err)
+		return fmt.Errorf("DNS: %v", err)
 	}
 	conn, err := net.Dial("udp", r.target)
 	if err != nil {
-		return fail("OTHER: %v", err)
+		return fmt.Errorf("OTHER: %v", err)
 	}
 	defer conn.Close()
 	if r.timeout > 0 {
 		if err := conn.SetDeadline(time.Now().Add(r.timeout)); err != nil {
-			return fail("OTHER: %v", err)
+			return fmt.Errorf("OTHER: %v", err)
 		}
 	}
 	n, err := exchange(conn, r.udpData)
 	var timeout net.Error
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return fail("TIMEOUT: %v", err)
+		return fmt.Errorf("TIMEOUT: %v", err)
 	case err != nil && strings.Contains(err.Error(), "connection refused"):
-		return fail("REFUSED: %v", err)
+		return fmt.Errorf("REFUSED: %v", err)
 	case err != nil:
-		return fail("UNKNOWN: %v", err)
+		return fmt.Errorf("UNKNOWN: %v", err)
 	case n == 0:
-		return fail("OTHER: the server sent nothing, so it may not have got the request")
+		return errors.New("OTHER: the server sent nothing, so it may not have got the request")
 	}
-	return 0
+	return nil
 }
 
 // connectSCTP succeeds once the server has answered.
-func (r request) connectSCTP() int {
+func (r request) connectSCTP() error {
 	timeout := r.timeout
 	if timeout == 0 {
 		timeout = sctpPatience
@@ -117,24 +125,24 @@ func (r request) connectSCTP() int {
 	conn, err := sctp.Dial(ctx, r.target)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return fail("TIMEOUT")
+		return errors.New("TIMEOUT")
 	case errors.Is(err, sctp.ErrRefused):
-		return fail("REFUSED")
+		return errors.New("REFUSED")
 	case err != nil:
-		return fail("OTHER: %v", err)
+		return fmt.Errorf("OTHER: %v", err)
 	}
 	deadline, _ := ctx.Deadline()
 	if err := conn.SetReadDeadline(deadline); err != nil {
-		return fail("OTHER: %v", err)
+		return fmt.Errorf("OTHER: %v", err)
 	}
 	if _, err := exchange(conn, r.sctpData); err != nil {
-		return fail("OTHER: %v", err)
+		return fmt.Errorf("OTHER: %v", err)
 	}
 	closing, done := context.WithTimeout(ctx, time.Second)
 	defer done()
 	// What was to be shown has been: an unanswered goodbye is no failure.
 	_ = conn.Close(closing)
-	return 0
+	return nil
 }
 
 // exchange sends a line and waits for something back.

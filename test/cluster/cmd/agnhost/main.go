@@ -4,7 +4,8 @@
 // It does SCTP itself where the kernel has no SCTP sockets. It does "connect"
 // itself too, as the real one does and in the same words: a suite runs that tens
 // of thousands of times, and starting the real one takes ten times the CPU of
-// everything else about it. Everything else is the real one's.
+// everything else about it. "connect-all" is a word of its own: many connects at
+// once, with the outcome of each. Everything else is the real one's.
 package main
 
 import (
@@ -29,9 +30,12 @@ const (
 func main() {
 	args := os.Args[1:]
 	if len(args) > 0 && args[0] == "connect" {
-		if r, ok := parseConnect(args[1:]); ok && (r.protocol != "sctp" || !sctp.Supported()) {
-			os.Exit(r.connect())
+		if r, ok := parseConnect(args[1:]); ok && r.ours() {
+			os.Exit(exitCode(r.connect()))
 		}
+	}
+	if len(args) > 0 && args[0] == "connect-all" {
+		os.Exit(exitCode(connectAll(args[1:], os.Stdout)))
 	}
 	if len(args) > 0 && args[0] == "porter" && !sctp.Supported() {
 		if values, rest := sctpPorts(os.Environ()); len(values) > 0 {
@@ -41,8 +45,13 @@ func main() {
 	os.Exit(fail("OTHER: %v", syscall.Exec(realAgnhost, os.Args, os.Environ())))
 }
 
-func fail(format string, args ...any) int {
-	fmt.Fprintf(os.Stderr, format+"\n", args...)
+func fail(format string, args ...any) int { return exitCode(fmt.Errorf(format, args...)) }
+
+func exitCode(err error) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, err)
 	return 1
 }
 

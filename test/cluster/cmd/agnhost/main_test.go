@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +89,52 @@ func TestConnectIsTheRealOne(t *testing.T) {
 		if front != c.want || theirs != c.want {
 			t.Errorf("%s: the front says %q, the real one %q, expected %q", c.name, front, theirs, c.want)
 		}
+	}
+}
+
+func TestConnectAllIsManyConnects(t *testing.T) {
+	cache, err := binaries.DefaultCache(os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front, err := cache.Program(t.Context(), "agnhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	view := network(t)
+	tcp, udp := servers(t, view)
+	want := map[string]string{"tcp " + tcp: "", "udp " + udp: "", "tcp 127.0.0.1:1": "REFUSED", "tcp 192.0.2.1:80": "TIMEOUT",
+		"udp 192.0.2.1:80": "TIMEOUT", "sctp 192.0.2.1:80": "TIMEOUT", "dccp 127.0.0.1:1": "OTHER"}
+	var all batch
+	for key := range want {
+		protocol, address, _ := strings.Cut(key, " ")
+		host, number, _ := net.SplitHostPort(address)
+		port, _ := strconv.Atoi(number)
+		all.Requests = append(all.Requests, target{Key: key, Protocol: strings.ToUpper(protocol), Host: host, Port: port})
+	}
+	jobs, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var output bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), front, "connect-all", "--timeout=2s", "--jobs", string(jobs))
+	cmd.Stdout, cmd.Stderr = &output, os.Stderr
+	if err := view.Start(cmd); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	var results []result
+	if err := json.Unmarshal(output.Bytes(), &results); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, r := range results {
+		got[r.Request.Key], _, _ = strings.Cut(r.Error, ":")
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, not %v", got, want)
 	}
 }
 

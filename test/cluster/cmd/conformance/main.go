@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -56,6 +57,7 @@ type options struct {
 	without              bool
 	dir, out             string
 	procs                int
+	parts, part          int
 }
 
 func command() *cobra.Command {
@@ -77,6 +79,8 @@ func command() *cobra.Command {
 	flags.StringArrayVar(&o.ips, "ip", []string{"ipv4"}, "IP families of a cluster: ipv4, ipv6, or both with a comma; may be given several times")
 	flags.BoolVar(&o.without, "without", true, "run the suites without an engine too")
 	flags.StringVar(&o.dir, "results", "", "folder for logs and results, whose earlier runs are in the report too; \"\" is a new one")
+	flags.IntVar(&o.parts, "parts", 1, "clusters that share a long suite, side by side")
+	flags.IntVar(&o.part, "part", 0, "run only this part of --parts, counted from 1; the report is written when none is missing")
 	flags.IntVar(&o.procs, "procs", 4, "parallel processes of a suite that has them")
 	flags.StringVar(&o.out, "out", "", "file for the report; \"\" is standard output")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) }
@@ -92,15 +96,18 @@ func (o *options) run(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintln(os.Stderr, "logs and results are in", o.dir)
-	runner := &conformance.Runner{Dir: o.dir, Procs: o.procs, Progress: os.Stderr}
 	for _, setup := range o.setups() {
 		for _, suite := range suites {
-			if _, err := runner.Run(ctx, suite, setup); err != nil {
+			if err := o.runParts(ctx, suite, setup); err != nil {
 				return err
 			}
 		}
 	}
 	runs, err := conformance.Load(o.dir)
+	if errors.Is(err, conformance.ErrIncomplete) && o.part > 0 {
+		fmt.Fprintln(os.Stderr, err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -112,6 +119,30 @@ func (o *options) run(ctx context.Context) error {
 		return disagreementError{errors.Join(wrong...)}
 	}
 	return nil
+}
+
+// runParts runs the parts of a suite that are asked for, side by side.
+func (o *options) runParts(ctx context.Context, suite conformance.Suite, setup conformance.Setup) error {
+	first, last := 1, o.parts
+	if o.part > 0 {
+		first, last = o.part, o.part
+	}
+	if !suite.Parts {
+		last = first
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var running sync.WaitGroup
+	for i := first; i <= last; i++ {
+		runner := &conformance.Runner{Dir: o.dir, Procs: o.procs, Part: conformance.Part{Index: i, Of: o.parts}, Progress: os.Stderr}
+		running.Go(func() {
+			if _, err := runner.Run(ctx, suite, setup); err != nil {
+				cancel(err) // the first is the reason of all
+			}
+		})
+	}
+	running.Wait()
+	return context.Cause(ctx)
 }
 
 // short are the names of the suites on the command line.
@@ -131,6 +162,9 @@ func (o *options) chosen() ([]conformance.Suite, error) {
 
 // complete finds the engine's program, its version, and a folder.
 func (o *options) complete() (err error) {
+	if o.parts < 1 || o.part < 0 || o.part > o.parts {
+		return fmt.Errorf("run part %d of %d: want --parts of at least 1, and --part up to it", o.part, o.parts)
+	}
 	o.engine.Command = strings.Fields(o.command)
 	if len(o.engine.Command) > 0 {
 		path, err := exec.LookPath(o.engine.Command[0])

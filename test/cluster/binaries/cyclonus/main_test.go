@@ -1,0 +1,46 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/mattfenwick/cyclonus/pkg/connectivity/probe"
+	"github.com/mattfenwick/cyclonus/pkg/generator"
+)
+
+// everything is pods that exist nowhere.
+func everything() *probe.Resources {
+	r := &probe.Resources{Namespaces: map[string]map[string]string{}}
+	for _, ns := range namespaces {
+		for _, pod := range pods {
+			p := probe.NewDefaultPod(ns, pod, ports, protocols, false, registry)
+			p.IP = "10.0.0.1"
+			r.Pods = append(r.Pods, p)
+		}
+		r.Namespaces[ns] = map[string]string{"ns": ns}
+	}
+	return r
+}
+
+func TestPartsAreEveryCaseOnce(t *testing.T) {
+	all := generator.NewTestCaseGenerator(true, "10.0.0.1", namespaces, nil, nil).GenerateTestCases()
+	seen := map[string]bool{}
+	for part := 1; part <= 3; part++ {
+		o := options{part: part, parts: 3}
+		cases, err := o.cases(everything())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(cases) < len(all)/3 {
+			t.Errorf("part %d has %d cases of %d", part, len(cases), len(all))
+		}
+		for _, c := range cases {
+			if seen[c.Description] {
+				t.Errorf("two cases are called %q", c.Description)
+			}
+			seen[c.Description] = true
+		}
+	}
+	if len(seen) != len(all) || len(all) < 200 {
+		t.Errorf("the parts have %d cases of %d", len(seen), len(all))
+	}
+}
