@@ -14,7 +14,7 @@ import (
 //
 // A collision of 32 bits is to be expected at ten thousand groups once in a
 // hundred nodes, and may be made on purpose.
-type names[K ~uint32 | ~uint64, T interface {
+type names[K ~uint32, T interface {
 	comparable
 	digest() [sha256.Size]byte
 }] struct {
@@ -28,7 +28,7 @@ type names[K ~uint32 | ~uint64, T interface {
 	number func(sum [sha256.Size]byte, n uint32) K
 }
 
-func newNames[K ~uint32 | ~uint64, T interface {
+func newNames[K ~uint32, T interface {
 	comparable
 	digest() [sha256.Size]byte
 }]() *names[K, T] {
@@ -38,11 +38,11 @@ func newNames[K ~uint32 | ~uint64, T interface {
 	}
 }
 
-func number[K ~uint32 | ~uint64](sum [sha256.Size]byte, n uint32) K {
+func number[K ~uint32](sum [sha256.Size]byte, n uint32) K {
 	if n > 0 {
 		sum = sha256.Sum256(binary.BigEndian.AppendUint32(sum[:], n))
 	}
-	return K(binary.BigEndian.Uint64(sum[:])) // of a PeerID, the lower half
+	return K(binary.BigEndian.Uint32(sum[4:]))
 }
 
 func (n *names[K, T]) add(item T) {

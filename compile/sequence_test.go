@@ -22,7 +22,7 @@ func crowd(c *Compiler) *Compiler {
 	return c
 }
 
-func short[K ~uint32 | ~uint64](mask K) func([sha256.Size]byte, uint32) K {
+func short[K ~uint32](mask K) func([sha256.Size]byte, uint32) K {
 	return func(sum [sha256.Size]byte, n uint32) K { return number[K](sum, n) & mask }
 }
 

@@ -69,7 +69,7 @@ func TestNode(t *testing.T) {
 		{"ours", func() { enforce(t) }, []string{"fine Bulkhead: is in force for node n1"}},
 		{"ours, broken", func() {
 			enforce(t)
-			run(t, "nft delete table inet bulkhead; nft add table inet bulkhead; nft 'add map inet bulkhead egress4 { type ipv4_addr : verdict; }'; nft add element inet bulkhead egress4 '{ 10.0.0.1 : drop }'")
+			run(t, "nft delete table inet bulkhead; nft add table inet bulkhead; nft 'add map inet bulkhead egress4 { type ipv4_addr : classid; }'; nft add element inet bulkhead egress4 '{ 10.0.0.1 : 1:1 }'")
 		},
 			[]string{"bad Bulkhead: not as it should be"}},
 		{"Calico", func() { run(t, "iptables-nft -N cali-FORWARD") }, []string{"bad other engines: Calico (chain cali-FORWARD)", "note Bulkhead: is not in force"}},

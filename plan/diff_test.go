@@ -68,13 +68,13 @@ func TestTextOfADiffNamesWhatChanges(t *testing.T) {
 +   net 10.0.0.0/8
 - address 10.0.0.7 0000000a
 - address fd00::7 0000000a
-  class 00000000000000c1 ingress default deny
+  class 000000c1 ingress default deny
 -   policy " odd\n"
 +   policy shop/new
 -   deny peer 0000000a TCP 80-90
 +   allow peer 0000000a TCP 80-90
 -   allow any TCP
-+ class 00000000000000c2 egress default allow
++ class 000000c2 egress default allow
 +   policy x
 `
 	d := Compare(a, b)

@@ -48,7 +48,7 @@ func TestIndexFollowsChanges(t *testing.T) {
 
 func TestLookupPrefersTheMostTellingRow(t *testing.T) {
 	p, err := Parse(`plan n
-class 0000000000000001 ingress default deny
+class 00000001 ingress default deny
   deny peer 00000001 TCP 80
   allow peer 00000001
   deny peer 00000002 TCP 81

@@ -270,9 +270,9 @@ func parsePeer(s string) (PeerID, error) {
 }
 
 func parseClass(s string) (ClassID, error) {
-	n, err := strconv.ParseUint(s, 16, 64)
-	if err != nil || len(s) != 16 {
-		return 0, fmt.Errorf("class %q: want sixteen hexadecimal digits", s)
+	n, err := strconv.ParseUint(s, 16, 32)
+	if err != nil || len(s) != 8 {
+		return 0, fmt.Errorf("class %q: want eight hexadecimal digits", s)
 	}
 	return ClassID(n), nil
 }

@@ -28,10 +28,10 @@ func (id PeerID) String() string { return fmt.Sprintf("%08x", uint32(id)) }
 
 // ClassID stands for a set of policies that select the same local pods in one
 // direction. Zero: no policy, the pod is open in that direction.
-type ClassID uint64
+type ClassID uint32
 
-// String is sixteen hexadecimal digits.
-func (id ClassID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
+// String is eight hexadecimal digits.
+func (id ClassID) String() string { return fmt.Sprintf("%08x", uint32(id)) }
 
 // Plan is one node's tables.
 type Plan struct {

@@ -24,8 +24,8 @@ import (
 //	wider 5b0c1c7e 1f2e3d4c
 //	address 10.0.0.7 5b0c1c7e
 //	range 10.0.0.0-10.255.255.255 1f2e3d4c
-//	local 10.0.0.9 egress 0000000000000000 ingress 8c6f1d2a3b4c5d6e
-//	class 8c6f1d2a3b4c5d6e ingress default deny
+//	local 10.0.0.9 egress 00000000 ingress 3b4c5d6e
+//	class 3b4c5d6e ingress default deny
 //	  policy shop/backend
 //	  allow peer 5b0c1c7e TCP 8080
 func Text(p *Plan) string {

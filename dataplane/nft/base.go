@@ -36,14 +36,9 @@ func (r *ruleset) addBase(node string, resetTCP bool) error {
 	r.exists = true
 	r.comment = tableComment(node)
 	r.addBaseSets()
-	for _, f := range families {
-		for _, add := range []func(family) error{r.addJudge, r.addReply} {
-			if err := add(f); err != nil {
-				return err
-			}
-		}
-	}
-	for _, add := range []func() error{r.addPrerouting, r.addOutput, r.addRelated} {
+	for _, add := range []func() error{
+		r.addPeerChains, r.addReply, r.addTurned, r.addJudge, r.addPrerouting, r.addOutput, r.addRelated,
+	} {
 		if err := add(); err != nil {
 			return err
 		}
@@ -63,10 +58,15 @@ func (r *ruleset) addBaseSets() {
 		addr := setOf(f.addr)
 		r.addSet(mapPeers+f.suffix, addr.mapTo(nftables.TypeClassID), "the peer group of an address")
 		r.addSet(mapRanges+f.suffix, addr.interval().mapTo(nftables.TypeClassID), "the peer group of other addresses")
-		for _, name := range []string{mapEgress, mapEgressReply, mapIngress, mapIngressReply} {
-			r.addSet(name+f.suffix, addr.mapTo(nftables.TypeVerdict), "local pods and their classes")
+		for _, direction := range directions {
+			r.addSet(mapOfPods(direction, f), addr.mapTo(nftables.TypeClassID), "local pods and their classes")
 		}
 		r.addSet(setSelf+f.suffix, setOf(f.addr, f.addr), "a local pod that talks to itself")
+	}
+	for _, direction := range directions {
+		for _, suffix := range []string{suffixClasses, suffixReplies} {
+			r.addSet(direction.String()+suffix, setOf(nftables.TypeClassID).mapTo(nftables.TypeVerdict), "the chains of the classes")
+		}
 	}
 	r.addSet(mapWider, setOf(nftables.TypeClassID).mapTo(nftables.TypeClassID), "the wider group of a peer group")
 	r.addSet(setGroups, setOf(nftables.TypeClassID), "what the peer groups stand for")
@@ -89,35 +89,25 @@ func baseHook(number uint32) hook {
 }
 
 func (r *ruleset) addPrerouting() error {
-	rules := []text{
-		{"connections that were judged and are allowed", exprs(hasLabel(dataplane.LabelAllowed), accept())},
-		{"only from this link", exprs(icmp6(setND, 255), accept())},
-		{"only from this link", exprs(icmp6(setMLD, 1), accept())},
-		{"", exprs(hasState(stateRelated), jump(chainRelated))},
-		{"a pod's answer to its own node", exprs(isReply(), toLocal(), accept())},
-	}
-	for _, f := range families {
-		rules = append(rules, text{"", exprs(isFamily(f), jump(chainJudge+f.suffix))})
-	}
-	rules = append(rules, text{"judged and allowed", setLabel(dataplane.LabelAllowed)})
-	return r.addChain(chainPrerouting, "what pods and the network send", baseHook(unix.NF_INET_PRE_ROUTING), rules...)
+	return r.addChain(chainPrerouting, "what pods and the network send", baseHook(unix.NF_INET_PRE_ROUTING),
+		text{"connections that were judged and are allowed", exprs(hasLabel(dataplane.LabelAllowed), accept())},
+		text{"only from this link", exprs(icmp6(setND, 255), accept())},
+		text{"only from this link", exprs(icmp6(setMLD, 1), accept())},
+		text{"", exprs(hasState(stateRelated), jump(chainRelated))},
+		text{"a pod's answer to its own node", exprs(isReply(), toLocal(), accept())},
+		text{"", jump(chainJudge)},
+		text{"judged and allowed", setLabel(dataplane.LabelAllowed)})
 }
 
 // addOutput is for what the node itself sends. To its own pods it may send
 // everything; its answers to a pod are the pod's connection.
 func (r *ruleset) addOutput() error {
-	rules := []text{
-		{"connections that were judged and are allowed", exprs(hasLabel(dataplane.LabelAllowed), accept())},
-		{"a reset that a deny sends", exprs(isProtocol(unix.IPPROTO_TCP), hasState(stateRelated), hasFlag(flagRST), accept())},
-		{"", exprs(hasState(stateRelated), jump(chainRelated))},
-	}
-	for _, f := range families {
-		rules = append(rules,
-			text{"the node's answer to a pod", exprs(isFamily(f), isReply(), jump(chainReply+f.suffix))},
-			text{midway, exprs(isFamily(f), looksLikeReply(), jump(chainReply+f.suffix))})
-	}
-	rules = append(rules, text{"the node's own", setLabel(dataplane.LabelAllowed)})
-	return r.addChain(chainOutput, "what the node sends", baseHook(unix.NF_INET_LOCAL_OUT), rules...)
+	return r.addChain(chainOutput, "what the node sends", baseHook(unix.NF_INET_LOCAL_OUT),
+		text{"connections that were judged and are allowed", exprs(hasLabel(dataplane.LabelAllowed), accept())},
+		text{"a reset that a deny sends", exprs(isProtocol(unix.IPPROTO_TCP), hasState(stateRelated), hasFlag(flagRST), accept())},
+		text{"", exprs(hasState(stateRelated), jump(chainRelated))},
+		text{"the node's answer to a pod", jump(chainTurned)},
+		text{"the node's own", setLabel(dataplane.LabelAllowed)})
 }
 
 // addRelated lets ICMP errors of allowed connections pass. Those of connections
@@ -156,65 +146,4 @@ func icmp6(types string, hopLimit byte) []expr.Any {
 			&expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 1, DestRegister: reg1},
 			inSet(types),
 		})
-}
-
-const midway = "a TCP connection picked up midway by what looks like a reply"
-
-// looksLikeReply matches TCP packets that conntrack takes for the start of a
-// connection, but which have no SYN and go from a low port to an ephemeral one.
-// Somebody deleted the entry of a connection, and the server's next packet makes
-// a new one with the roles swapped. Such a packet is judged in both roles, so
-// that a connection that was cut does not come back. 32768 is where Linux and
-// most others start their ephemeral ports.
-func looksLikeReply() []expr.Any {
-	const ephemeral = 32768
-	return exprs(hasState(stateNew), isProtocol(unix.IPPROTO_TCP),
-		append(loadFlags(flagSYN), equals(reg1, 0)),
-		portBetween(offsetSource, 0, ephemeral-1),
-		portBetween(offsetDest, ephemeral, 65535))
-}
-
-// addJudge judges a request: the receiver as the sender's peer, then the sender
-// as the receiver's.
-func (r *ruleset) addJudge(f family) error {
-	reply := chainReply + f.suffix
-	rules := []text{
-		{"a reply without a label", exprs(isReply(), jumpTo(reply))},
-		{midway, exprs(looksLikeReply(), jump(reply))},
-		{"a pod that talks to itself", exprs(toSelf(f), giveBack())},
-	}
-	rules = append(rules, peerThenClass(f, f.dest, f.source, mapEgress)...)
-	rules = append(rules, peerThenClass(f, f.source, f.dest, mapIngress)...)
-	rules = append(rules, text{"", clearPriority()})
-	return r.addChain(chainJudge+f.suffix, "requests", hook{}, rules...)
-}
-
-// addReply judges a reply like its request: the sender as the receiver's peer,
-// then the receiver as the sender's.
-func (r *ruleset) addReply(f family) error {
-	rules := []text{{"a pod that talks to itself", exprs(toSelf(f), giveBack())}}
-	rules = append(rules, peerThenClass(f, f.source, f.dest, mapEgressReply)...)
-	rules = append(rules, peerThenClass(f, f.dest, f.source, mapIngressReply)...)
-	rules = append(rules, text{"", clearPriority()})
-	return r.addChain(chainReply+f.suffix, "replies, with the roles swapped", hook{}, rules...)
-}
-
-func toSelf(f family) []expr.Any {
-	return append(isFamily(f), loadAddr(f, f.source, reg1), loadAddr(f, f.dest, f.second), inSet(setSelf+f.suffix))
-}
-
-func clearPriority() []expr.Any {
-	return []expr.Any{&expr.Immediate{Register: reg1, Data: hostOrder(0)}, setPriority()}
-}
-
-// peerThenClass puts the peer's group into the packet's priority and jumps to
-// the local pod's class.
-func peerThenClass(f family, peer, pod uint32, classes string) []text {
-	return []text{
-		{"", clearPriority()},
-		{"", append(isFamily(f), loadAddr(f, peer, reg1), mapped(mapPeers+f.suffix), setPriority())},
-		{"", exprs([]expr.Any{loadPriority(), equals(reg1, hostOrder(0)...)}, isFamily(f),
-			[]expr.Any{loadAddr(f, peer, reg1), mapped(mapRanges + f.suffix), setPriority()})},
-		{"", append(isFamily(f), loadAddr(f, pod, reg1), byMap(classes+f.suffix))},
-	}
 }

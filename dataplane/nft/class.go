@@ -3,6 +3,7 @@ package nft
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/nftables/expr"
@@ -103,6 +104,16 @@ func classShape(class *plan.Class, counts map[classSet]int) shape {
 	return s
 }
 
+// asksPeer tells whether any row is about some peers only.
+func (s shape) asksPeer() bool {
+	for cs := range s.sets {
+		if slices.Contains(peerKinds, cs.kind) {
+			return true
+		}
+	}
+	return false
+}
+
 // addClass adds a class's chains, counter and sets, the latter with the
 // elements of the given rows only.
 func (r *ruleset) addClass(id plan.ClassID, s shape, rows map[plan.Row]traffic.Verdict) error {
@@ -118,15 +129,22 @@ func (r *ruleset) addClass(id plan.ClassID, s shape, rows map[plan.Row]traffic.V
 	if err := r.addRows(name, rows); err != nil {
 		return fmt.Errorf("class %s: %w", id, err)
 	}
-	if err := r.addChain(name, note, hook{}, classRules(name, note, s, request)...); err != nil {
-		return err
+	key := string(hostOrder(uint32(id)))
+	for _, w := range []way{request, reply} {
+		chain := name + w.suffix
+		if err := r.addChain(chain, note, hook{}, classRules(name, note, s, w)...); err != nil {
+			return err
+		}
+		r.addElement(s.class.Direction.String()+w.chains, element{key: key, jump: chain})
 	}
-	return r.addChain(name+suffixReply, note, hook{}, classRules(name, note, s, reply)...)
+	return nil
 }
 
-// way is how to find the port that counts, and ICMP's type and code.
+// way is how to find the peer, the port that counts, and ICMP's type and code.
 type way struct {
-	port, icmp func(register uint32) expr.Any
+	suffix, chains string                         // of the class's chain, and of the map that leads there
+	peer           map[traffic.Direction]string   // the chain that loads it
+	port, icmp     func(register uint32) expr.Any // load them
 }
 
 // A request has its port at its destination; in ICMP, type and code lie where
@@ -134,10 +152,14 @@ type way struct {
 // another than the request's, which the connection knows, for it is new there.
 var (
 	request = way{
-		port: func(register uint32) expr.Any { return loadPort(offsetDest, register) },
-		icmp: func(register uint32) expr.Any { return loadPort(offsetSource, register) },
+		chains: suffixClasses,
+		peer:   map[traffic.Direction]string{traffic.Egress: chainPeerDest, traffic.Ingress: chainPeerSource},
+		port:   func(register uint32) expr.Any { return loadPort(offsetDest, register) },
+		icmp:   func(register uint32) expr.Any { return loadPort(offsetSource, register) },
 	}
 	reply = way{
+		suffix: suffixReply, chains: suffixReplies,
+		peer: map[traffic.Direction]string{traffic.Egress: chainPeerSource, traffic.Ingress: chainPeerDest},
 		port: func(register uint32) expr.Any { return loadPort(offsetSource, register) },
 		icmp: originalPort,
 	}
@@ -170,8 +192,9 @@ func classRules(name, note string, s shape, w way) []text {
 			}
 		}
 	}
-	ask(peerKinds)
-	if len(rules) > 0 {
+	if s.asksPeer() {
+		rules = append(rules, text{"", jump(w.peer[s.class.Direction])})
+		ask(peerKinds)
 		rules = append(rules, text{"", []expr.Any{loadPriority(), mapped(mapWider), setPriority()}})
 		ask(peerKinds)
 	}

@@ -22,8 +22,10 @@ const (
 // Bits of ct state and values of the conntrack direction, from the kernel's
 // nf_conntrack_common.h and nf_conntrack_tuple_common.h.
 const (
+	stateInvalid      = 1 << 0
 	stateRelated      = 1 << 2
 	stateNew          = 1 << 3
+	stateUntracked    = 1 << 6
 	directionOriginal = 0
 	directionReply    = 1
 )
@@ -78,8 +80,18 @@ func isProtocol(protocol byte) []expr.Any {
 	return []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg1}, equals(reg1, protocol)}
 }
 
-func isReply() []expr.Any {
-	return []expr.Any{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg1}, equals(reg1, directionReply)}
+func isNotProtocol(protocol byte) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg1},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: []byte{protocol}},
+	}
+}
+
+func isReply() []expr.Any    { return inDirection(directionReply) }
+func isOriginal() []expr.Any { return inDirection(directionOriginal) }
+
+func inDirection(direction byte) []expr.Any {
+	return []expr.Any{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg1}, equals(reg1, direction)}
 }
 
 // original is a ct expression about a connection's first packet. Google's library
@@ -103,11 +115,15 @@ func originalPort(register uint32) expr.Any {
 	return &original{expr.Ct{Key: expr.CtKeyPROTODST, Register: register}}
 }
 
-func hasState(bit uint32) []expr.Any {
+// hasState: one of the bits is set.
+func hasState(bits uint32) []expr.Any    { return stateIs(expr.CmpOpNeq, bits) }
+func hasNotState(bits uint32) []expr.Any { return stateIs(expr.CmpOpEq, bits) }
+
+func stateIs(op expr.CmpOp, bits uint32) []expr.Any {
 	return []expr.Any{
 		&expr.Ct{Key: expr.CtKeySTATE, Register: reg1},
-		&expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 4, Mask: hostOrder(bit), Xor: hostOrder(0)},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: hostOrder(0)},
+		&expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 4, Mask: hostOrder(bits), Xor: hostOrder(0)},
+		&expr.Cmp{Op: op, Register: reg1, Data: hostOrder(0)},
 	}
 }
 

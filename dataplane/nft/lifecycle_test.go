@@ -65,7 +65,7 @@ func TestDamageIsRepaired(t *testing.T) {
 	for _, damage := range []string{
 		"flush ruleset",
 		"delete table inet bulkhead",
-		"flush chain inet bulkhead judge4",
+		"flush chain inet bulkhead judge",
 		"add element inet bulkhead peers4 { 10.9.9.9 : 1:1 }",
 		"delete element inet bulkhead peers4 { 10.0.0.1 }",
 		"flush map inet bulkhead ranges4",
@@ -74,7 +74,7 @@ func TestDamageIsRepaired(t *testing.T) {
 		"add table inet bulkhead { flags dormant; }",
 		"add chain inet bulkhead prerouting { policy drop; }",
 		"delete map inet bulkhead wider",
-		"add set inet bulkhead egress_0000000000000009_ports { type ipv4_addr; }",
+		"add set inet bulkhead egress_00000009_ports { type ipv4_addr; }",
 		"flush ruleset; table inet bulkhead { chain prerouting { type filter hook prerouting priority 0; }; set peers4 { type inet_proto; }; }",
 	} {
 		t.Run(damage, func(t *testing.T) {
@@ -88,8 +88,8 @@ func TestDamageIsRepaired(t *testing.T) {
 			default:
 			}
 			if strings.HasPrefix(damage, "delete map") { // in use by rules
-				damage = "flush chain inet bulkhead egress_0000000000000007; flush chain inet bulkhead egress_0000000000000007_reply; " +
-					"flush chain inet bulkhead ingress_0000000000000008; flush chain inet bulkhead ingress_0000000000000008_reply; " + damage
+				damage = "flush chain inet bulkhead egress_00000007; flush chain inet bulkhead egress_00000007_reply; " +
+					"flush chain inet bulkhead ingress_00000008; flush chain inet bulkhead ingress_00000008_reply; " + damage
 			}
 			want := list(t, s, "list", "table", "inet", TableName)
 			list(t, s, damage)

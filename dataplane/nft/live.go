@@ -124,25 +124,34 @@ func (r *ruleset) locals(f family, p *plan.Plan) error {
 	for _, e := range r.elements(setSelf + f.suffix) {
 		p.Local[address(e.key[:f.addr.Bytes])] = plan.Local{}
 	}
-	for _, m := range []struct {
-		name, reply string
-		set         func(*plan.Local, plan.ClassID)
-	}{
-		{mapEgress, mapEgressReply, func(l *plan.Local, id plan.ClassID) { l.Egress = id }},
-		{mapIngress, mapIngressReply, func(l *plan.Local, id plan.ClassID) { l.Ingress = id }},
-	} {
-		replies := r.elements(m.reply + f.suffix)
-		for id, e := range r.elements(m.name + f.suffix) {
-			_, class, rest, ok := parseClassName(e.jump)
+	for _, direction := range directions {
+		name := mapOfPods(direction, f)
+		for _, e := range r.elements(name) {
 			local, known := p.Local[address(e.key)]
-			if !ok || rest != "" || !known || replies[id].jump != e.jump+suffixReply {
-				return fmt.Errorf("map %s: element %s is not ours", m.name+f.suffix, address(e.key))
+			class := plan.ClassID(fromHostOrder(e.data))
+			if !known || class == 0 {
+				return fmt.Errorf("map %s: element %s is not ours", name, address(e.key))
 			}
-			m.set(&local, class)
+			if direction == traffic.Egress {
+				local.Egress = class
+			} else {
+				local.Ingress = class
+			}
 			p.Local[address(e.key)] = local
 		}
 	}
 	return nil
+}
+
+// leads tells whether the maps of jumps lead to a class's chains.
+func (r *ruleset) leads(direction traffic.Direction, id plan.ClassID) bool {
+	element := element{key: string(hostOrder(uint32(id)))}
+	for _, w := range []way{request, reply} {
+		if r.elements(direction.String() + w.chains)[element.id()].jump != className(direction, id)+w.suffix {
+			return false
+		}
+	}
+	return true
 }
 
 func (r *ruleset) classes(p *plan.Plan) error {
@@ -150,6 +159,9 @@ func (r *ruleset) classes(p *plan.Plan) error {
 		direction, id, rest, ok := parseClassName(name)
 		if !ok || rest != "" {
 			continue
+		}
+		if !r.leads(direction, id) {
+			return fmt.Errorf("chain %s: nothing leads to it", name)
 		}
 		class, err := c.class(name, direction)
 		if err != nil {

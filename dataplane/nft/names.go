@@ -27,32 +27,42 @@ const LogGroup = 28647
 // something of the ends, and the ports.
 const logLen = 128
 
-// Names of chains, maps and sets. Those that hold addresses exist twice, with 4
-// and 6 at the end.
+// Names of chains, maps and sets. Sets of addresses exist twice, with 4 and 6 at
+// the end.
 const (
 	chainPrerouting = "prerouting"
 	chainOutput     = "output"
 	chainRelated    = "related"
 	chainJudge      = "judge"
+	chainTurned     = "turned"
 	chainReply      = "reply"
+	chainPeerSource = "peer_source"
+	chainPeerDest   = "peer_dest"
 	chainDeny       = "deny"
 
-	mapPeers        = "peers"
-	mapRanges       = "ranges"
-	mapWider        = "wider"
-	mapEgress       = "egress"
-	mapIngress      = "ingress"
-	mapEgressReply  = "egress_reply"
-	mapIngressReply = "ingress_reply"
-	setSelf         = "self"
-	setGroups       = "groups"
-	setND           = "neighbour_discovery"
-	setMLD          = "listener_discovery"
+	mapPeers  = "peers"
+	mapRanges = "ranges"
+	mapWider  = "wider"
+	setSelf   = "self"
+	setGroups = "groups"
+	setND     = "neighbour_discovery"
+	setMLD    = "listener_discovery"
 )
+
+// The maps of pods are named like a direction, those of their classes' chains
+// direction_classes and direction_replies.
+const (
+	suffixClasses = "_classes"
+	suffixReplies = "_replies"
+)
+
+var directions = []traffic.Direction{traffic.Egress, traffic.Ingress}
+
+func mapOfPods(direction traffic.Direction, f family) string { return direction.String() + f.suffix }
 
 // A class's chains are named direction_id and direction_id_reply, its counter
 // like the first, its sets direction_id_kind and direction_id_kind_deny. The
-// longest, ingress_0123456789abcdef_any_protocols_deny, is far below the
+// longest, ingress_01234567_any_icmp_ranges_deny, is far below the
 // kernel's 255 bytes.
 const (
 	suffixReply = "_reply"
@@ -146,13 +156,13 @@ func ParseClass(name string) (traffic.Direction, plan.ClassID, bool) {
 // parseClassName undoes className and says what follows it in the name of the
 // class's chains and sets.
 func parseClassName(name string) (direction traffic.Direction, id plan.ClassID, rest string, ok bool) {
-	const digits = 16
+	const digits = 8
 	for _, direction := range []traffic.Direction{traffic.Egress, traffic.Ingress} {
 		hex, found := strings.CutPrefix(name, direction.String()+"_")
 		if !found || len(hex) < digits {
 			continue
 		}
-		n, err := strconv.ParseUint(hex[:digits], 16, 64)
+		n, err := strconv.ParseUint(hex[:digits], 16, 32)
 		if err != nil {
 			continue
 		}

@@ -46,7 +46,7 @@ func (c *chooser) plan() *plan.Plan {
 	c.ranges(p, c.from6)
 	for i := range 1 + c.IntN(6) {
 		direction := one(c, []traffic.Direction{traffic.Ingress, traffic.Egress})
-		id := plan.ClassID(i+1) << (8 * c.IntN(7))
+		id := plan.ClassID(i+1) << (8 * c.IntN(4))
 		p.Classes[id] = c.class(direction)
 	}
 	for _, addr := range c.locals {

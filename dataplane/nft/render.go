@@ -78,19 +78,14 @@ func (r *ruleset) addRange(span plan.Range, id plan.PeerID) {
 }
 
 // addLocal adds a local pod: to itself it may always talk, and each direction
-// in which policies select it leads to the chains of its class.
+// in which policies select it has a class.
 func (r *ruleset) addLocal(addr netip.Addr, local plan.Local) {
-	suffix, key := familyOf(addr.BitLen()).suffix, string(addr.AsSlice())
-	r.addElement(setSelf+suffix, element{key: key + key})
-	if local.Egress != 0 {
-		name := className(traffic.Egress, local.Egress)
-		r.addElement(mapEgress+suffix, element{key: key, jump: name})
-		r.addElement(mapEgressReply+suffix, element{key: key, jump: name + suffixReply})
-	}
-	if local.Ingress != 0 {
-		name := className(traffic.Ingress, local.Ingress)
-		r.addElement(mapIngress+suffix, element{key: key, jump: name})
-		r.addElement(mapIngressReply+suffix, element{key: key, jump: name + suffixReply})
+	f, key := familyOf(addr.BitLen()), string(addr.AsSlice())
+	r.addElement(setSelf+f.suffix, element{key: key + key})
+	for direction, id := range map[traffic.Direction]plan.ClassID{traffic.Egress: local.Egress, traffic.Ingress: local.Ingress} {
+		if id != 0 {
+			r.addElement(mapOfPods(direction, f), element{key: key, data: string(hostOrder(uint32(id)))})
+		}
 	}
 }
 

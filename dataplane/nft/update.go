@@ -26,14 +26,14 @@ func (d *Dataplane) Update(ctx context.Context, diff plan.Diff, desired *plan.Pl
 // update renders only what the diff mentions, as it was and as it will be.
 func (t *transaction) update(diff plan.Diff, desired *plan.Plan) error {
 	from, to := newRuleset(), newRuleset()
-	from.exists, to.exists = true, true
+	for _, r := range []*ruleset{from, to} {
+		r.exists = true
+		r.addBaseSets()
+	}
 	for id, e := range diff.Classes {
 		if err := updateClass(from, to, id, e); err != nil {
 			return err
 		}
-	}
-	for _, r := range []*ruleset{from, to} {
-		r.addBaseSets()
 	}
 	eachEdit(diff.Peers, from, to, (*ruleset).addGroup)
 	eachEdit(diff.Wider, from, to, (*ruleset).addWider)

@@ -4,9 +4,14 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-dev/bulkhead/dataplane/attr"
 	"github.com/bulkhead-dev/bulkhead/plan"
+	"github.com/bulkhead-dev/bulkhead/traffic"
 )
 
 func newChooser(t *testing.T) *chooser {
@@ -81,5 +86,34 @@ func keepClasses(from, to *plan.Plan) {
 			continue
 		}
 		next.Policies, next.Audit = class.Policies, class.Audit
+	}
+}
+
+// TestPodsTouchNoJumps: the kernel checks the whole table whenever a jump is
+// added, so a pod's change adds none while its classes exist.
+func TestPodsTouchNoJumps(t *testing.T) {
+	p := plan.New("one")
+	p.Classes[1] = &plan.Class{Direction: traffic.Egress}
+	p.Classes[2] = &plan.Class{Direction: traffic.Ingress}
+	addr := netip.MustParseAddr("10.0.0.1")
+	p.Local[addr] = plan.Local{Egress: 1, Ingress: 2}
+	for _, diff := range []plan.Diff{
+		{Local: map[netip.Addr]plan.Edit[plan.Local]{addr: {New: p.Local[addr], Has: true}}},
+		{Local: map[netip.Addr]plan.Edit[plan.Local]{addr: {Old: plan.Local{Egress: 1}, New: p.Local[addr], Had: true, Has: true}}},
+		{Local: map[netip.Addr]plan.Edit[plan.Local]{addr: {Old: p.Local[addr], Had: true}}},
+	} {
+		var tx transaction
+		if err := tx.update(diff, p); err != nil {
+			t.Fatal(err)
+		}
+		if tx.elements == 0 {
+			t.Error("nothing changes")
+		}
+		for _, m := range tx.messages {
+			set := attr.Text(m.Data[headerLen:], unix.NFTA_SET_ELEM_LIST_SET)
+			if !slices.Contains([]string{"self4", "egress4", "ingress4"}, set) {
+				t.Errorf("message of type %x about %q", uint16(m.Header.Type), set)
+			}
+		}
 	}
 }
