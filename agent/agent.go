@@ -207,6 +207,7 @@ func each[K comparable, V any](changes map[K]*V, set func(*V), gone func(K)) {
 
 func (a *Agent) takeCluster(b Batch) {
 	each(b.Accounts, a.engine.SetServiceAccount, a.engine.DeleteServiceAccount)
+	each(b.Services, a.engine.SetEndpoints, a.engine.DeleteEndpoints)
 	each(b.Namespaces, a.engine.SetNamespace, a.engine.DeleteNamespace)
 	for name, n := range b.Nodes {
 		if name == a.options.Node {

@@ -21,6 +21,7 @@ func difference(old, new *manifest.Bundle) Batch {
 		Nodes:      changed(old.Snapshot.Nodes, new.Snapshot.Nodes, sameValue),
 		Policies:   changed(old.Policies.Policies, new.Policies.Policies, sameRules),
 		Accounts:   changed(old.Snapshot.ServiceAccounts, new.Snapshot.ServiceAccounts, sameValue),
+		Services:   changed(old.Snapshot.Endpoints, new.Snapshot.Endpoints, sameValue),
 		Tiers:      changed(pointers(old.Policies.Tiers), pointers(new.Policies.Tiers), sameValue),
 		Networks:   changed(old.Policies.Networks, new.Policies.Networks, sameNetworks),
 		Since:      time.Now(),

@@ -37,6 +37,7 @@ type Batch struct {
 	Accounts map[cluster.Name]*cluster.ServiceAccount
 	Tiers    map[string]*policy.Tier
 	Networks map[policy.Ref]*policy.Networks
+	Services map[cluster.Name]*cluster.Endpoints // where they lead
 	// Faults are the objects that came or changed with something wrong in
 	// them, and without an error those that have nothing wrong any more.
 	Faults []Fault
@@ -47,7 +48,7 @@ type Batch struct {
 // Empty tells whether nothing changed.
 func (b *Batch) Empty() bool {
 	return len(b.Namespaces)+len(b.Pods)+len(b.Nodes)+len(b.Policies)+
-		len(b.Accounts)+len(b.Tiers)+len(b.Networks)+len(b.Faults) == 0
+		len(b.Accounts)+len(b.Tiers)+len(b.Networks)+len(b.Services)+len(b.Faults) == 0
 }
 
 // SourceStatus is how a source stands.

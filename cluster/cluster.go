@@ -67,6 +67,7 @@ type Node struct {
 // Service is one service.
 type Service struct {
 	Name
+	Labels     map[string]string
 	ClusterIPs []netip.Addr // empty for a headless or external one
 	Headless   bool
 	Selector   map[string]string // empty: the service selects nothing by itself
@@ -90,6 +91,9 @@ type Snapshot struct {
 	Nodes           map[string]*Node
 	Services        map[Name]*Service
 	ServiceAccounts map[Name]*ServiceAccount
+	// Endpoints are where the services lead that policies mention, by the
+	// services' names.
+	Endpoints map[Name]*Endpoints
 }
 
 // NewSnapshot is an empty cluster.
@@ -100,6 +104,7 @@ func NewSnapshot() *Snapshot {
 		Nodes:           map[string]*Node{},
 		Services:        map[Name]*Service{},
 		ServiceAccounts: map[Name]*ServiceAccount{},
+		Endpoints:       map[Name]*Endpoints{},
 	}
 }
 

@@ -148,6 +148,7 @@ func (c *Compiler) releaseRuleset(rules **ruleset, k *class) {
 	if len((*rules).classes) == 0 {
 		old := (*rules).script
 		(*rules).script = script{}
+		delete(c.portRules, *rules)
 		c.giveBack(*rules, old)
 		*rules = nil
 	}
@@ -206,7 +207,7 @@ type spot struct {
 	deny         int32 // the order of rules that deny
 }
 
-// place is a rule's place in a pipeline.
+// place is a place of a rule, by the policy's number for it, in a pipeline.
 type place struct {
 	stage, order, rule int32
 	is                 *rule
@@ -279,7 +280,7 @@ func (p *pipeline) add(l lane, d traffic.Direction, order int32) int32 {
 
 // of is a rule's place.
 func (s spot) of(r *ruleset, n int32) place {
-	at := place{stage: s.stage, order: s.order, rule: n, is: &r.rules[n]}
+	at := place{stage: s.stage, order: s.order, rule: r.rules[n].n, is: &r.rules[n]}
 	if at.is.action == policy.Deny {
 		at.order = s.deny
 	}
@@ -288,7 +289,7 @@ func (s spot) of(r *ruleset, n int32) place {
 
 // appendPlaces adds a rule at its places in the pipeline.
 func (p *pipeline) appendPlaces(to []place, r *ruleset, n int32) []place {
-	if p.side.isWithout(r.record, n) {
+	if p.side.isWithout(r.record, r.rules[n].n) {
 		return to
 	}
 	for _, s := range p.at[r] {

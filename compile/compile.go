@@ -52,6 +52,7 @@ type Compiler struct {
 	nodes      map[string]*host
 	accounts   map[cluster.Name]*cluster.ServiceAccount
 	networks   map[policy.Ref]*policy.Networks
+	endpoints  map[cluster.Name]*cluster.Endpoints
 	shelves    *shelves
 	sets       map[string]*set
 	locals     map[*pod]struct{}
@@ -66,6 +67,8 @@ type Compiler struct {
 
 	nodeMatchers    map[*matcher]struct{}
 	networkMatchers map[*matcher]struct{}
+	serviceMatchers map[*matcher]struct{}
+	portRules       map[*ruleset]struct{} // that ask for the ports of services
 
 	groups     map[string]*group // by key
 	stirred    map[*group]struct{}
@@ -86,6 +89,7 @@ type pending struct {
 	pods       map[cluster.Name]*cluster.Pod
 	accounts   map[cluster.Name]*cluster.ServiceAccount
 	networks   map[policy.Ref]*policy.Networks
+	endpoints  map[cluster.Name]*cluster.Endpoints
 	policies   map[policy.Ref]*policy.Policy
 }
 
@@ -113,6 +117,7 @@ func New(node string) *Compiler {
 		nodes:      map[string]*host{},
 		accounts:   map[cluster.Name]*cluster.ServiceAccount{},
 		networks:   map[policy.Ref]*policy.Networks{},
+		endpoints:  map[cluster.Name]*cluster.Endpoints{},
 		shelves:    newShelves(),
 		sets:       map[string]*set{},
 		locals:     map[*pod]struct{}{},
@@ -131,6 +136,8 @@ func New(node string) *Compiler {
 
 		nodeMatchers:    map[*matcher]struct{}{},
 		networkMatchers: map[*matcher]struct{}{},
+		serviceMatchers: map[*matcher]struct{}{},
+		portRules:       map[*ruleset]struct{}{},
 	}
 	c.pending.reset()
 	c.dirty.reset()
@@ -148,6 +155,7 @@ func (p *pending) reset() {
 		pods:       map[cluster.Name]*cluster.Pod{},
 		accounts:   map[cluster.Name]*cluster.ServiceAccount{},
 		networks:   map[policy.Ref]*policy.Networks{},
+		endpoints:  map[cluster.Name]*cluster.Endpoints{},
 		policies:   map[policy.Ref]*policy.Policy{},
 	}
 }
@@ -205,6 +213,12 @@ func (c *Compiler) SetNetworks(n *policy.Networks) { c.pending.networks[n.Ref] =
 // DeleteNetworks takes a set of networks away.
 func (c *Compiler) DeleteNetworks(ref policy.Ref) { c.pending.networks[ref] = nil }
 
+// SetEndpoints tells where a service leads.
+func (c *Compiler) SetEndpoints(e *cluster.Endpoints) { c.pending.endpoints[e.Name] = e }
+
+// DeleteEndpoints tells that a service leads nowhere.
+func (c *Compiler) DeleteEndpoints(name cluster.Name) { c.pending.endpoints[name] = nil }
+
 // SetPolicy adds a policy or changes it.
 func (c *Compiler) SetPolicy(p *policy.Policy) { c.pending.policies[p.Ref] = p }
 
@@ -228,6 +242,7 @@ func (c *Compiler) Commit() plan.Diff {
 	c.settleTiers()
 	c.settleNamespaces()
 	c.settleNetworks()
+	c.settleEndpoints()
 	c.settleNodes()
 	c.settlePods()
 	c.settleAccounts()
@@ -275,6 +290,9 @@ func (c *Compiler) SetAll(snapshot *cluster.Snapshot, set *policy.Set) {
 	}
 	for _, a := range snapshot.ServiceAccounts {
 		c.SetServiceAccount(a)
+	}
+	for _, e := range snapshot.Endpoints {
+		c.SetEndpoints(e)
 	}
 	for _, n := range set.Networks {
 		c.SetNetworks(n)

@@ -211,6 +211,9 @@ func (r *rule) spans(protocol traffic.Protocol, resolved map[portName][]uint16) 
 	if not := r.notPorts.of(protocol, resolved); len(not) > 0 {
 		found = found.minus(not)
 	}
+	if r.within != nil {
+		found = found.intersect(r.within.of(protocol, nil))
+	}
 	return found
 }
 

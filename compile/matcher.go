@@ -21,9 +21,10 @@ type matcher struct {
 	pods     *policy.PodSelector
 	nodes    *policy.NodeSelector
 	networks *policy.NetworkSelector
+	services *served
 	net      netip.Prefix
 	port     *portUse
-	marked   []netip.Prefix // of networks
+	marked   []netip.Prefix // of networks or services
 
 	rulesets map[*ruleset]struct{} // that name it
 	groups   map[*group]struct{}   // alive, whose rows it decides
@@ -59,16 +60,18 @@ func (c *Compiler) acquire(text string, r *ruleset, fill func(*matcher)) *matche
 }
 
 // acquirePeer is the matcher of a peer with one field set and no exceptions.
-func (c *Compiler) acquirePeer(p policy.Peer, r *ruleset) *matcher {
+func (w *writer) acquirePeer(p policy.Peer) *matcher {
 	switch {
 	case p.CIDR != nil:
-		return c.acquireNet(p.CIDR.Prefix, r)
+		return w.acquireNet(p.CIDR.Prefix, w.ruleset)
 	case p.Nodes != nil:
-		return c.acquireNodes(p, r)
+		return w.acquireNodes(p, w.ruleset)
 	case p.Networks != nil:
-		return c.acquireNetworks(p, r)
+		return w.acquireNetworks(p, w.ruleset)
+	case p.Services != nil:
+		return w.acquireServices(p)
 	}
-	return c.acquirePods(p, r)
+	return w.acquirePods(p, w.ruleset)
 }
 
 func (c *Compiler) acquirePods(p policy.Peer, r *ruleset) *matcher {
@@ -181,6 +184,8 @@ func (c *Compiler) forgetMatcher(m *matcher) {
 		c.forgetNodes(m)
 	case m.networks != nil:
 		c.forgetNetworks(m)
+	case m.services != nil:
+		c.forgetServices(m)
 	}
 }
 

@@ -27,16 +27,19 @@ type script struct {
 	free    []int32              // the clauses that need nothing
 	names   map[portName]struct{}
 	marks   []mark
+	served  string // what is made of the ports of services; empty: no rule asks
 	// protocols are those that rules name.
 	protocols map[traffic.Protocol]struct{}
 }
 
 // rule is one rule without its peers, which are in script.hits.
 type rule struct {
+	n        int32 // the policy's number for it
 	action   policy.Action
 	anyPeer  bool
 	ports    ports
 	notPorts ports
+	within   *ports // only at these ports; nil: at all of the above
 }
 
 // ports are ports by number and by name.
@@ -72,6 +75,16 @@ func (c *Compiler) fill(r *ruleset) {
 		for i := range rules.Rules {
 			w.write(int32(i), &rules.Rules[i])
 		}
+		for i, rule := range rules.Rules { // behind all, for peers may make more
+			if !rule.AnyPeer {
+				w.peers(int32(i), rule.Peers)
+			}
+		}
+	}
+	if r.served = c.servedText(r); r.served != "" {
+		c.portRules[r] = struct{}{}
+	} else {
+		delete(c.portRules, r)
 	}
 	c.giveBack(r, old)
 }
@@ -110,21 +123,19 @@ func (s *script) matchers(visit func(*matcher)) {
 type writer struct {
 	*Compiler
 	*ruleset
+	ports string // peers are only those with this list of ports; empty: any
 }
 
 func (w *writer) write(n int32, r *policy.Rule) {
-	compiled := rule{action: r.Action, anyPeer: r.AnyPeer, ports: w.ports(r.Ports), notPorts: w.ports(r.NotPorts)}
+	compiled := rule{n: n, action: r.Action, anyPeer: r.AnyPeer, ports: w.portsOf(r.Ports), notPorts: w.portsOf(r.NotPorts)}
 	if r.AnyPort {
 		compiled.ports = ports{numbers: map[traffic.Protocol]spans{traffic.AnyProtocol: allPorts}}
 	}
 	w.rules = append(w.rules, compiled)
-	if !r.AnyPeer {
-		w.peers(n, r.Peers)
-	}
 }
 
-// ports compiles ports, and notes what protocols and names they are about.
-func (w *writer) ports(list []policy.Port) ports {
+// portsOf compiles ports, and notes what protocols and names they are about.
+func (w *writer) portsOf(list []policy.Port) ports {
 	found := ports{numbers: numbersOf(list), names: namesOf(list)}
 	for protocol := range found.numbers {
 		if protocol != traffic.AnyProtocol {
@@ -168,6 +179,10 @@ const long = 16
 func (w *writer) peers(n int32, peers []policy.Peer) {
 	var blocks []netip.Prefix
 	for _, p := range peers {
+		if p.Services != nil && p.Services.Ports {
+			w.atPorts(n, p)
+			continue
+		}
 		for _, c := range whenIs(p) {
 			switch {
 			case len(c.yes) != 1 || len(c.no) > 0:
@@ -175,7 +190,7 @@ func (w *writer) peers(n int32, peers []policy.Peer) {
 			case c.yes[0].CIDR != nil:
 				blocks = append(blocks, c.yes[0].CIDR.Prefix)
 			default:
-				m := w.acquirePeer(c.yes[0], w.ruleset)
+				m := w.acquirePeer(c.yes[0])
 				w.hits[m] = append(w.hits[m], hit{rule: n})
 			}
 		}
@@ -194,7 +209,7 @@ func (w *writer) clause(n int32, c conjunction) {
 	id := int32(len(w.clauses))
 	needs := int32(0)
 	for _, p := range c.yes {
-		m := w.acquirePeer(p, w.ruleset)
+		m := w.acquirePeer(p)
 		if h := (hit{n, id}); !slices.Contains(w.hits[m], h) {
 			w.hits[m] = append(w.hits[m], h)
 			needs++
@@ -210,7 +225,7 @@ func (w *writer) clause(n int32, c conjunction) {
 			blocks = append(blocks, p.CIDR.Prefix)
 			continue
 		}
-		m := w.acquirePeer(p, w.ruleset)
+		m := w.acquirePeer(p)
 		w.cuts[m] = append(w.cuts[m], id)
 	}
 	for _, m := range w.blocksOf(blocks, fmt.Sprintf("exceptions %d in %s", id, w.nameOf(n))) {

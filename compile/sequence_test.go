@@ -175,7 +175,7 @@ func TestWhatIsGoneLeavesNothingBehind(t *testing.T) {
 			"sets": len(c.sets), "locals": len(c.locals), "addresses": len(c.addresses.byAddr), "near": len(c.addresses.near),
 			"matchers": len(c.matchers), "selectors": len(c.selectors.at), "ports": len(c.ports), "idle": len(c.idle),
 			"nets": len(c.nets.nodes), "root": len(c.nets.root.children), "groups": len(c.groups), "classes": len(c.classes),
-			"accounts": len(c.accounts), "networks": len(c.networks), "node matchers": len(c.nodeMatchers), "network matchers": len(c.networkMatchers),
+			"accounts": len(c.accounts), "networks": len(c.networks), "node matchers": len(c.nodeMatchers), "network matchers": len(c.networkMatchers), "endpoints": len(c.endpoints), "service matchers": len(c.serviceMatchers), "port rules": len(c.portRules),
 			"group names": len(c.groupNames.first) + len(c.groupNames.given) + len(c.groupNames.crowded) + len(c.groupNames.fresh),
 			"class names": len(c.classNames.first) + len(c.classNames.given) + len(c.classNames.crowded) + len(c.classNames.fresh),
 		}

@@ -69,6 +69,16 @@ func (e *Engine) DeleteNetworks(ref policy.Ref) {
 	e.tell(func(c *compile.Compiler) { c.DeleteNetworks(ref) })
 }
 
+// SetEndpoints tells where a service leads.
+func (e *Engine) SetEndpoints(s *cluster.Endpoints) {
+	e.tell(func(c *compile.Compiler) { c.SetEndpoints(s) })
+}
+
+// DeleteEndpoints tells that a service leads nowhere.
+func (e *Engine) DeleteEndpoints(name cluster.Name) {
+	e.tell(func(c *compile.Compiler) { c.DeleteEndpoints(name) })
+}
+
 // known is what the last Sync told.
 type known struct {
 	snapshot *cluster.Snapshot
@@ -110,6 +120,7 @@ func (k *known) changes(snapshot *cluster.Snapshot, set *policy.Set) []func(*com
 		differences(was.Namespaces, snapshot.Namespaces, (*compile.Compiler).SetNamespace, (*compile.Compiler).DeleteNamespace),
 		differences(was.Nodes, snapshot.Nodes, (*compile.Compiler).SetNode, (*compile.Compiler).DeleteNode),
 		differences(was.ServiceAccounts, snapshot.ServiceAccounts, (*compile.Compiler).SetServiceAccount, (*compile.Compiler).DeleteServiceAccount),
+		differences(was.Endpoints, snapshot.Endpoints, (*compile.Compiler).SetEndpoints, (*compile.Compiler).DeleteEndpoints),
 		differences(was.Pods, snapshot.Pods, (*compile.Compiler).SetPod, (*compile.Compiler).DeletePod),
 		differences(wasSet.Networks, set.Networks, (*compile.Compiler).SetNetworks, (*compile.Compiler).DeleteNetworks),
 		differences(wasSet.Policies, set.Policies, (*compile.Compiler).SetPolicy, (*compile.Compiler).DeletePolicy),
@@ -118,6 +129,7 @@ func (k *known) changes(snapshot *cluster.Snapshot, set *policy.Set) []func(*com
 	k.snapshot = &cluster.Snapshot{
 		Namespaces: maps.Clone(snapshot.Namespaces), Nodes: maps.Clone(snapshot.Nodes),
 		ServiceAccounts: maps.Clone(snapshot.ServiceAccounts), Pods: maps.Clone(snapshot.Pods),
+		Endpoints: maps.Clone(snapshot.Endpoints),
 	}
 	k.set = &policy.Set{Tiers: maps.Clone(set.Tiers), Networks: maps.Clone(set.Networks), Policies: maps.Clone(set.Policies)}
 	return changes

@@ -58,7 +58,7 @@ func keepSame(old, now *cluster.Snapshot) *cluster.Snapshot {
 	return &cluster.Snapshot{
 		Namespaces: same(old.Namespaces, now.Namespaces), Pods: same(old.Pods, now.Pods),
 		Nodes: same(old.Nodes, now.Nodes), Services: same(old.Services, now.Services),
-		ServiceAccounts: same(old.ServiceAccounts, now.ServiceAccounts),
+		ServiceAccounts: same(old.ServiceAccounts, now.ServiceAccounts), Endpoints: same(old.Endpoints, now.Endpoints),
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -48,6 +49,7 @@ var (
 		"status.phase", "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs")...)
 	serviceFields = fields("spec.type", "spec.clusterIP", "spec.clusterIPs", "spec.ipFamilies", "spec.ipFamilyPolicy",
 		"spec.selector", "spec.ports", "spec.allocateLoadBalancerNodePorts")
+	endpointFields = fields("addressType", "endpoints.addresses", "ports.port", "ports.protocol")
 	workloadFields = fields(append(templateFields("spec."), "spec.replicas", "spec.ordinals")...)
 	jobFields      = fields(append(templateFields("spec."), "spec.parallelism", "spec.completions", "spec.suspend", "status.conditions")...)
 	cronJobFields  = fields(append(templateFields("spec.jobTemplate.spec."), "spec.suspend",
@@ -76,6 +78,7 @@ var kinds = append(policyKinds, []*kind{
 	clusterKind("v1", "Node", true, validation.NameIsDNSSubdomain, decode[corev1.Node](nodeFields)),
 	clusterKind("v1", "Pod", false, validation.NameIsDNSSubdomain, decode[corev1.Pod](podFields)),
 	clusterKind("v1", "Service", false, validation.NameIsDNSLabel, decode[corev1.Service](serviceFields)),
+	clusterKind("discovery.k8s.io/v1", "EndpointSlice", false, validation.NameIsDNSSubdomain, decode[discoveryv1.EndpointSlice](endpointFields)),
 	clusterKind("apps/v1", "Deployment", false, validation.NameIsDNSSubdomain, decode[appsv1.Deployment](workloadFields)),
 	clusterKind("apps/v1", "ReplicaSet", false, validation.NameIsDNSSubdomain, decode[appsv1.ReplicaSet](workloadFields)),
 	clusterKind("apps/v1", "StatefulSet", false, validation.NameIsDNSSubdomain, decode[appsv1.StatefulSet](workloadFields)),

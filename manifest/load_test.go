@@ -295,7 +295,7 @@ func TestDefaults(t *testing.T) {
 
 // What Write writes is the same cluster again.
 func TestWrite(t *testing.T) {
-	stories := []string{"web-shop", "workloads", "dump", "nodes", "services", "cluster-policies", "calico"}
+	stories := []string{"web-shop", "workloads", "dump", "nodes", "services", "cluster-policies", "calico", "calico-services"}
 	for _, story := range stories {
 		dir := unpack(t, "testdata/"+story+".txtar")
 		before, err := Load([]string{dir}, Options{Nodes: 2}, nil)

@@ -20,6 +20,7 @@ func readService(object *corev1.Service) (*cluster.Service, field.ErrorList) {
 	spec := &object.Spec
 	s := &cluster.Service{
 		Name:     cluster.Name{Namespace: object.Namespace, Name: object.Name},
+		Labels:   object.Labels,
 		Headless: spec.ClusterIP == corev1.ClusterIPNone || slices.Contains(spec.ClusterIPs, corev1.ClusterIPNone),
 	}
 	errs := checkServiceWords(spec)

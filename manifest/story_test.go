@@ -139,6 +139,9 @@ func describe(b *Bundle) string {
 	for _, name := range sortedNames(s.ServiceAccounts) {
 		fmt.Fprintf(&out, "service account %s {%s}\n", name, labels.Set(s.ServiceAccounts[name].Labels))
 	}
+	for _, name := range sortedNames(s.Endpoints) {
+		fmt.Fprintf(&out, "endpoints %s {%s} %v\n", name, labels.Set(s.Endpoints[name].Labels), s.Endpoints[name].Backends)
+	}
 	describeSet(&out, b.Policies)
 	for _, w := range b.Warnings {
 		fmt.Fprintf(&out, "warning %s\n", w)

@@ -46,6 +46,9 @@ func mentionedBlocks(s *cluster.Snapshot, set *policy.Set, d traffic.Direction) 
 				for _, c := range ruleBlocks(s, set, rule) {
 					mention(found, c, rule)
 				}
+				for _, peer := range rule.Peers {
+					mentionServices(found, s, peer, rule)
+				}
 			}
 		}
 	}
@@ -78,6 +81,7 @@ func peerBlocks(s *cluster.Snapshot, set *policy.Set, peer policy.Peer) []policy
 		blocks = nodeBlocks(s, *peer.Nodes)
 	case peer.Networks != nil:
 		blocks = networkBlocks(s, set, *peer.Networks)
+	case peer.Services != nil: // have ports of their own
 	case peer.Pods == nil && len(peer.And) == 0:
 		blocks = append(blocks, everywhere...)
 	}
@@ -124,6 +128,26 @@ func mention(found map[string]*block, c policy.CIDR, rule policy.Rule) {
 	b.open = b.open || rule.AnyPort
 	for _, p := range rule.Ports {
 		b.ports[p] = true
+	}
+}
+
+// mentionServices mentions what the services lead to that a rule speaks of, with
+// the ports that they have there.
+func mentionServices(found map[string]*block, s *cluster.Snapshot, peer policy.Peer, rule policy.Rule) {
+	if peer.Services == nil {
+		return
+	}
+	for _, e := range s.Endpoints {
+		if !peer.Services.Matches(e) {
+			continue
+		}
+		for _, b := range e.Backends {
+			rule.AnyPort, rule.Ports = false, nil
+			for _, p := range b.Ports {
+				rule.Ports = append(rule.Ports, policy.Port{Protocol: p.Protocol, From: p.Number, To: p.Number})
+			}
+			mention(found, policy.CIDR{Prefix: netip.PrefixFrom(b.Addr, b.Addr.BitLen())}, rule)
+		}
 	}
 }
 

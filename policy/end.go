@@ -15,6 +15,11 @@ type End struct {
 	Own    bool          // Node is the one on which the connection's subject runs
 	// Networks are the sets that the address lies in.
 	Networks []Member
+	// Services are those that lead to the address.
+	Services []*cluster.Endpoints
+	// Target is the port that the connection goes to; nil: the end is its source,
+	// or the pod that the policy protects.
+	Target *cluster.ServedPort
 }
 
 // Member is a set of networks that an end is in.

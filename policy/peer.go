@@ -6,14 +6,15 @@ import (
 	"strings"
 )
 
-// Peer is the other end of a connection. At most one of Pods, CIDR, Nodes and
-// Networks is set; with none of them, And and Not alone say what is meant. The
+// Peer is the other end of a connection. At most one of Pods, CIDR, Nodes,
+// Networks and Services is set; with none of them, And and Not alone say what is meant. The
 // zero value picks nobody.
 type Peer struct {
 	Pods     *PodSelector
 	CIDR     *CIDR // an address, whoever has it
 	Nodes    *NodeSelector
 	Networks *NetworkSelector // an address that lies in a set
+	Services *ServiceSelector // an address that services lead to
 	// And are what an end must be besides, Not what it must not be. What is in
 	// them has neither itself.
 	And, Not []Peer
@@ -36,6 +37,8 @@ func (p Peer) itself(e *End) bool {
 		return e.Node != nil && p.Nodes.Matches(e.Node, e.Own)
 	case p.Networks != nil:
 		return slices.ContainsFunc(e.Networks, func(n Member) bool { return p.Networks.Matches(n.Networks, n.Labels) })
+	case p.Services != nil:
+		return p.Services.picks(e)
 	}
 	return len(p.And)+len(p.Not) > 0
 }
@@ -52,6 +55,8 @@ func (p Peer) String() string {
 		words = append(words, p.Nodes.String())
 	case p.Networks != nil:
 		words = append(words, p.Networks.String())
+	case p.Services != nil:
+		words = append(words, p.Services.String())
 	case len(p.And)+len(p.Not) == 0:
 		return "none"
 	}

@@ -154,7 +154,7 @@ type Rule struct {
 	AnyPeer bool
 	Peers   []Peer
 	// Self is what the pod that the policy protects must be for the rule to
-	// match: one of these; empty: anything.
+	// match: one of these; empty: anything. Services are not among them.
 	Self []Peer
 	// Ports are the protocols and ports at the connection's destination. With
 	// AnyPort the rule matches all, ICMP and other protocols included.

@@ -38,7 +38,22 @@ func (e *Evaluator) end(c Connection, at Endpoint, d traffic.Direction) *policy.
 			end.Networks = append(end.Networks, n)
 		}
 	}
+	end.Services = e.services[at.Addr]
+	if d == traffic.Egress && at == c.To {
+		end.Target = &cluster.ServedPort{Protocol: c.Protocol, Number: c.Port}
+	}
 	return end
+}
+
+// servicesByAddr are the services that lead to an address.
+func servicesByAddr(s *cluster.Snapshot) map[netip.Addr][]*cluster.Endpoints {
+	found := map[netip.Addr][]*cluster.Endpoints{}
+	for _, name := range slices.SortedFunc(maps.Keys(s.Endpoints), cluster.Name.Compare) {
+		for _, b := range s.Endpoints[name].Backends {
+			found[b.Addr] = append(found[b.Addr], s.Endpoints[name])
+		}
+	}
+	return found
 }
 
 // labels are a pod's as selectors see them.

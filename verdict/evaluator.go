@@ -20,6 +20,7 @@ type Evaluator struct {
 	subjects sync.Map // *cluster.Pod -> *subject
 	nodes    map[netip.Addr]*cluster.Node
 	networks []policy.Member
+	services map[netip.Addr][]*cluster.Endpoints
 }
 
 // tier is a tier's policies by the namespace that their subjects are in; the
@@ -49,7 +50,7 @@ type stage struct {
 // New prepares an evaluator. Tiers that policies name and the set does not have
 // come last, and deny.
 func New(snapshot *cluster.Snapshot, set *policy.Set) *Evaluator {
-	e := &Evaluator{snapshot: snapshot, nodes: nodesByAddr(snapshot)}
+	e := &Evaluator{snapshot: snapshot, nodes: nodesByAddr(snapshot), services: servicesByAddr(snapshot)}
 	for _, n := range set.Networks {
 		e.networks = append(e.networks, policy.Member{Networks: n, Labels: &policy.Labels{Own: n.Labels, Namespace: e.namespace(n.Namespace)}})
 	}

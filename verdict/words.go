@@ -15,6 +15,9 @@ func (q *question) matched(rule *policy.Rule) string {
 	peer := "everyone"
 	if i := slices.IndexFunc(rule.Peers, func(p policy.Peer) bool { return p.Matches(q.other) }); !rule.AnyPeer && i >= 0 {
 		peer = peerWords(rule.Peers[i])
+		if s := rule.Peers[i].Services; s != nil && s.Ports && rule.AnyPort {
+			return peer + " on " + servedWords(q.other)
+		}
 	}
 	port := "every port"
 	if i := slices.IndexFunc(rule.Ports, func(p policy.Port) bool { return fits(p, q.Connection) }); !rule.AnyPort && i >= 0 {
@@ -45,6 +48,8 @@ func itselfWords(peer policy.Peer) string {
 		return nodesWords(*peer.Nodes)
 	case peer.Networks != nil:
 		return networksWords(*peer.Networks)
+	case peer.Services != nil:
+		return servicesWords(*peer.Services)
 	case len(peer.And)+len(peer.Not) > 0:
 		return "everyone"
 	}
@@ -70,6 +75,29 @@ func networksWords(s policy.NetworkSelector) string {
 		words = "network set " + s.Name
 	}
 	return words
+}
+
+// servicesWords is "backends of service shop/web".
+func servicesWords(s policy.ServiceSelector) string {
+	words := "backends of services"
+	if text := selectorText(s.Services); text != "" {
+		words += " " + text
+	}
+	switch {
+	case s.Name != "" && s.Namespace != "":
+		return "backends of service " + s.Namespace + "/" + s.Name
+	case s.Name != "":
+		return words + " named " + s.Name
+	case s.Namespace != "":
+		return words + " of namespace " + s.Namespace
+	}
+	return words
+}
+
+// servedWords is the port at which a service has its backend: "TCP 8080, which it
+// serves".
+func servedWords(e *policy.End) string {
+	return fmt.Sprintf("%s %d, which it serves", e.Target.Protocol, e.Target.Number)
 }
 
 // podsWords is "pods app=web of namespace shop".

@@ -27,7 +27,7 @@ func Changes(r *rand.Rand, s Shape, w *World, n int) []Change {
 
 // change is one event; serial makes the names of new things.
 func (g *generator) change(serial int) []Change {
-	switch g.IntN(17) {
+	switch g.IntN(18) {
 	case 0, 1:
 		return []Change{setPod(g.pod(serial))}
 	case 2:
@@ -50,6 +50,8 @@ func (g *generator) change(serial int) []Change {
 		return g.changedNetworks()
 	case 15:
 		return g.changedAccount()
+	case 16:
+		return g.changedEndpoints()
 	}
 	return g.changedTier()
 }
@@ -193,6 +195,17 @@ func (g *generator) changedAccount() []Change {
 		return []Change{func(t Target) { t.DeleteServiceAccount(a.Name) }}
 	}
 	return []Change{func(t Target) { t.SetServiceAccount(a) }}
+}
+
+func (g *generator) changedEndpoints() []Change {
+	if !g.General {
+		return nil
+	}
+	e := g.endpoints(g.IntN(4))
+	if g.in(3) {
+		return []Change{func(t Target) { t.DeleteEndpoints(e.Name) }}
+	}
+	return []Change{func(t Target) { t.SetEndpoints(e) }}
 }
 
 // changedTier is a tier at another place, or with another end. Tiers do not go

@@ -17,7 +17,11 @@ func (g *generator) generalPeer() policy.Peer {
 		return g.atom()
 	}
 	var p policy.Peer
-	if !g.in(4) {
+	switch g.IntN(8) {
+	case 0, 1:
+	case 2:
+		p.Services = g.serviceSelector()
+	default:
 		p = g.atom()
 	}
 	for range g.IntN(2) {
@@ -126,8 +130,52 @@ func (g *generator) account() *cluster.ServiceAccount {
 	}
 }
 
+func serviceName(n int) string { return fmt.Sprintf("service-%d", n) }
+
+func (g *generator) serviceSelector() *policy.ServiceSelector {
+	s := &policy.ServiceSelector{Namespace: one(g, "", namespaceName(g.IntN(2))), Ports: g.in(2)}
+	switch g.IntN(3) {
+	case 0:
+		s.Name = serviceName(g.IntN(3))
+	case 1:
+		s.Services = g.anySelector("app", "role")
+	}
+	return s
+}
+
+// endpoints lead to pods, nodes and the outside; some to addresses that others
+// lead to as well.
+func (g *generator) endpoints(n int) *cluster.Endpoints {
+	name := cluster.Name{Namespace: namespaceName(n % 2), Name: serviceName(n)}
+	var backends []cluster.Backend
+	ports := func() (list []cluster.ServedPort) {
+		for range g.IntN(3) {
+			list = append(list, cluster.ServedPort{Protocol: g.protocol(), Number: one(g, portNumbers...)})
+		}
+		return list
+	}
+	same := ports()
+	for range g.IntN(6) {
+		addrs := dual("203.0.113.5", "2001:db8::5")
+		if p, ok := g.anyPod(); ok && !g.in(4) {
+			addrs = p.Addrs
+		}
+		served := same
+		if g.in(3) {
+			served = ports()
+		}
+		for _, addr := range addrs {
+			backends = append(backends, cluster.Backend{Addr: addr, Ports: served})
+		}
+	}
+	return cluster.NewEndpoints(name, g.labels("app", "role"), backends)
+}
+
 // networksAndAccounts are what general policies refer to.
 func (g *generator) networksAndAccounts() {
+	for n := range g.IntN(4) {
+		g.world.SetEndpoints(g.endpoints(n))
+	}
 	for n := range g.IntN(5) {
 		g.world.SetNetworks(g.networks(n))
 	}
@@ -141,5 +189,7 @@ func (g *generator) self() []policy.Peer {
 	if !g.in(6) {
 		return nil
 	}
-	return []policy.Peer{g.generalPeer()}
+	peer := g.generalPeer()
+	peer.Services = nil // the model has none here
+	return []policy.Peer{peer}
 }

@@ -48,6 +48,9 @@ func (w *World) reductions() []Change {
 	for name := range w.Snapshot.ServiceAccounts {
 		all = append(all, func(t Target) { t.DeleteServiceAccount(name) })
 	}
+	for name := range w.Snapshot.Endpoints {
+		all = append(all, func(t Target) { t.DeleteEndpoints(name) })
+	}
 	for name := range w.Snapshot.Namespaces {
 		all = append(all, func(t Target) { t.DeleteNamespace(name) })
 	}

@@ -23,6 +23,8 @@ type Target interface {
 	DeleteNetworks(policy.Ref)
 	SetServiceAccount(*cluster.ServiceAccount)
 	DeleteServiceAccount(cluster.Name)
+	SetEndpoints(*cluster.Endpoints)
+	DeleteEndpoints(cluster.Name)
 }
 
 // A World is a Target itself.
@@ -72,13 +74,19 @@ func (w *World) SetServiceAccount(a *cluster.ServiceAccount) {
 // DeleteServiceAccount takes a service account away.
 func (w *World) DeleteServiceAccount(name cluster.Name) { delete(w.Snapshot.ServiceAccounts, name) }
 
+// SetEndpoints tells where a service leads.
+func (w *World) SetEndpoints(e *cluster.Endpoints) { w.Snapshot.Endpoints[e.Name] = e }
+
+// DeleteEndpoints tells that a service leads nowhere.
+func (w *World) DeleteEndpoints(name cluster.Name) { delete(w.Snapshot.Endpoints, name) }
+
 // Clone is a world of its own with the same objects.
 func (w *World) Clone() *World {
 	return &World{
 		Snapshot: &cluster.Snapshot{
 			Namespaces: maps.Clone(w.Snapshot.Namespaces), Pods: maps.Clone(w.Snapshot.Pods),
 			Nodes: maps.Clone(w.Snapshot.Nodes), Services: maps.Clone(w.Snapshot.Services),
-			ServiceAccounts: maps.Clone(w.Snapshot.ServiceAccounts),
+			ServiceAccounts: maps.Clone(w.Snapshot.ServiceAccounts), Endpoints: maps.Clone(w.Snapshot.Endpoints),
 		},
 		Set: &policy.Set{
 			Tiers: maps.Clone(w.Set.Tiers), Policies: maps.Clone(w.Set.Policies), Networks: maps.Clone(w.Set.Networks),
@@ -98,6 +106,7 @@ func Between(a, b *World) []Change {
 	all = append(all, between(a.Snapshot.Pods, b.Snapshot.Pods, Target.SetPod, Target.DeletePod)...)
 	all = append(all, between(a.Set.Policies, b.Set.Policies, Target.SetPolicy, Target.DeletePolicy)...)
 	all = append(all, between(a.Snapshot.ServiceAccounts, b.Snapshot.ServiceAccounts, Target.SetServiceAccount, Target.DeleteServiceAccount)...)
+	all = append(all, between(a.Snapshot.Endpoints, b.Snapshot.Endpoints, Target.SetEndpoints, Target.DeleteEndpoints)...)
 	all = append(all, between(a.Set.Networks, b.Set.Networks, Target.SetNetworks, Target.DeleteNetworks)...)
 	all = append(all, between(a.Set.Tiers, b.Set.Tiers, Target.SetTier, Target.DeleteTier)...)
 	return all

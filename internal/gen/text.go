@@ -37,6 +37,9 @@ func (w *World) String() string {
 	for name, a := range w.Snapshot.ServiceAccounts {
 		fmt.Fprintf(&b, "service account %s, labels %v\n", name, a.Labels)
 	}
+	for name, e := range w.Snapshot.Endpoints {
+		fmt.Fprintf(&b, "service %s, labels %v: %v\n", name, e.Labels, e.Backends)
+	}
 	for _, p := range policies {
 		fmt.Fprintf(&b, "%s %s %s, tier %s, order %g, for %s\n", p.Dialect, p.Kind, p.Ref, p.Tier, p.Order, p.Subject)
 		writeRules(&b, traffic.Ingress, p.Ingress)

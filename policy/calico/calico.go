@@ -23,7 +23,7 @@
 // nothing, and one that denies or passes denies whatever its other parts match;
 // all, if its ends are not understood.
 //
-// Not enforced are services, source ports, HTTP, and everything on hosts: policies
+// Not enforced are source ports, HTTP, and everything on hosts: policies
 // that only hosts have (doNotTrack, preDNAT) do nothing, and a HostEndpoint is no
 // more than its addresses.
 package calico

@@ -48,6 +48,8 @@ func TestReadSubjectAndTypes(t *testing.T) {
 		{"egress rules alone are egress", out(`{action: Deny}`), shop + " | egress isolates (deny any peer any port)"},
 		{"both rules are both", `{ingress: [{action: Allow}], egress: [{action: Deny}]}`,
 			shop + " | ingress isolates (allow any peer any port) | egress isolates (deny any peer any port)"},
+		{"a destination behind a service, at its ports", out(`{action: Allow, destination: {services: {name: web, namespace: a}}}`),
+			shop + " | egress isolates (allow [backends of services namespace=a name=web at their ports] any port)"},
 		{"types decide", `{types: [Egress]}`, shop + " | egress isolates"},
 		{"rules of a type left out have no effect", `{types: [Egress], ingress: [{action: Allow}]}`, shop + " | egress isolates"},
 		{"selector", `{selector: "role == 'db' && has(x)"}`, shop + ` {has(x) && role == "db"} | ingress isolates`},
@@ -102,6 +104,12 @@ func TestReadRules(t *testing.T) {
 		{"allow everything", "NG", `{action: Allow}`, "allow any peer any port"},
 		{"pass", "NG", `{action: Pass}`, "pass any peer any port"},
 		{"log", "NG", `{action: Log}`, "log any peer any port"},
+
+		// Services.
+		{"a source behind a service", "N", `{action: Allow, source: {services: {name: web}}}`,
+			`allow [backends of services namespace=shop name=web] any port`},
+		{"a service of a namespace", "NG", `{action: Deny, protocol: TCP, source: {services: {name: web, namespace: a}}}`,
+			`deny [backends of services namespace=a name=web] TCP`},
 
 		// Ends.
 		{"a selector means the policy's namespace", "N", `{action: Allow, source: {selector: "a == 'x'"}}`,

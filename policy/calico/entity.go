@@ -16,14 +16,14 @@ type entity struct {
 	picks         *selector.Selector // nil: it does not ask
 	namespace     string             // of what it picks; empty: any
 	leaves        *selector.Selector // nil: it leaves nobody out
+	services      *policy.ServiceSelector
 	nets, notNets []netip.Prefix
 }
 
 const mostNets = 256
 
 func (w *ruleReader) entity(e *EntityRule, path *field.Path) entity {
-	w.services(e, path)
-	read := entity{picks: w.picks(e, path)}
+	read := entity{picks: w.picks(e, path), services: w.services(e, path)}
 	if read.picks != nil && e.NamespaceSelector == "" {
 		read.namespace = w.namespace
 	}
@@ -81,26 +81,43 @@ func (w *ruleReader) accounts(m *ServiceAccountMatch, path *field.Path) *selecto
 	return selector.And(parts...)
 }
 
-// services are not enforced, but validated.
-func (w *ruleReader) services(e *EntityRule, path *field.Path) {
+// services is the service that an entity names, at whose ports a destination is.
+// Only the other end of a connection may be named so.
+func (w *ruleReader) services(e *EntityRule, path *field.Path) *policy.ServiceSelector {
 	if e.Services == nil {
-		return
+		return nil
 	}
+	destination := e == &w.from.Destination
+	w.checkServices(e, path, destination)
+	if destination == w.ingress {
+		w.mistake(field.Forbidden(path.Child("services"), "is for the source of ingress rules and the destination of egress rules"))
+		return nil
+	}
+	s := &policy.ServiceSelector{Namespace: e.Services.Namespace, Name: e.Services.Name, Ports: destination}
+	if s.Namespace == "" {
+		s.Namespace = w.namespace
+	}
+	return s
+}
+
+func (w *ruleReader) checkServices(e *EntityRule, path *field.Path, destination bool) {
 	if e.Services.Name == "" {
-		w.fail(field.Required(path.Child("services", "name"), "give the service's name"))
+		w.mistake(field.Required(path.Child("services", "name"), "give the service's name"))
+	}
+	if e.Services.Namespace == "" && w.namespace == "" {
+		w.mistake(field.Required(path.Child("services", "namespace"), "a cluster-wide policy must give the service's namespace"))
 	}
 	for name, given := range map[string]bool{
 		"namespaceSelector": e.NamespaceSelector != "", "serviceAccounts": e.ServiceAccounts != nil,
 		"selector": e.Selector != "", "notSelector": e.NotSelector != "",
 		"nets": len(e.Nets) > 0, "notNets": len(e.NotNets) > 0,
-		"ports":    len(e.Ports) > 0 && e == &w.from.Destination,
-		"notPorts": len(e.NotPorts) > 0 && e == &w.from.Destination,
+		"ports":    len(e.Ports) > 0 && destination,
+		"notPorts": len(e.NotPorts) > 0 && destination,
 	} {
 		if given {
-			w.fail(field.Forbidden(path.Child(name), "cannot be given along with services: make two rules"))
+			w.mistake(field.Forbidden(path.Child(name), "cannot be given along with services: make two rules"))
 		}
 	}
-	w.notEnforced(path.Child("services"), "services are")
 }
 
 // nets reads blocks or single addresses, and keeps the rule to their families.
@@ -145,6 +162,9 @@ func netOf(text string, path *field.Path) (netip.Prefix, *field.Error) {
 // peers are the model's peers of an entity, which any of them matches; any: it
 // does not ask for anything.
 func (w *ruleReader) peers(e entity) (peers []policy.Peer, any bool) {
+	if e.services != nil {
+		return []policy.Peer{{Services: e.services}}, false
+	}
 	base := []policy.Peer{{}}
 	if e.picks != nil {
 		base = e.picked()

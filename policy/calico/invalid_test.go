@@ -23,10 +23,8 @@ func fields(errs field.ErrorList) string {
 func TestReadGaps(t *testing.T) {
 	const at = "spec.ingress[0]."
 	for _, row := range []struct{ rule, gap, want string }{
-		{`{action: Allow, source: {services: {name: a}}}`, at + "source.services", "allow"},
-		{`{action: Log, source: {services: {name: a}}}`, at + "source.services", "log"},
-		{`{action: Deny, source: {services: {name: a, namespace: b}}}`, at + "source.services", "deny any peer any port"},
-		{`{action: Pass, source: {services: {name: a}}, protocol: TCP}`, at + "source.services", "deny any peer TCP"},
+		{`{action: Log, protocol: TCP, source: {ports: [80]}}`, at + "source.ports", "log"},
+		{`{action: Pass, source: {ports: [80]}, protocol: TCP}`, at + "source.ports", "deny any peer TCP"},
 		{`{action: Allow, protocol: TCP, source: {ports: [80]}}`, at + "source.ports", "allow"},
 		{`{action: Deny, protocol: TCP, source: {nets: [10.0.0.0/8], notPorts: [80]}}`, at + "source.notPorts", "deny [net 10.0.0.0/8] TCP"},
 		{`{action: Allow, http: {methods: [GET], paths: [{exact: /a}, {prefix: /b}]}}`, at + "http", "allow"},
@@ -100,9 +98,11 @@ func TestReadInvalidRules(t *testing.T) {
 		{`{action: Allow, protocol: ICMP, icmp: {type: 1, code: 256}}`, at + "icmp.code", none},
 		{`{action: Deny, http: {methods: [GET]}}`, at + "http", all},
 		{`{action: Allow, protocol: UDP, http: {methods: [GET]}}`, at + "protocol", none},
-		{`{action: Allow, source: {services: {}}}`, at + "source.services.name", none},
-		{`{action: Allow, protocol: TCP, destination: {services: {name: a}, ports: [80], selector: "has(a)", nets: [10.0.0.0/8]}}`,
-			at + "destination.nets " + at + "destination.ports " + at + "destination.selector", none},
+		{`{action: Allow, source: {services: {namespace: b}}}`, at + "source.services.name", none},
+		{`{action: Deny, source: {services: {name: a}}}`, at + "source.services.namespace", all},
+		{`{action: Deny, destination: {services: {name: a, namespace: b}}}`, at + "destination.services", all},
+		{`{action: Allow, protocol: TCP, source: {services: {name: a, namespace: b}, selector: "has(a)", nets: [10.0.0.0/8]}}`,
+			at + "source.nets " + at + "source.selector", none},
 		{`{action: Allow, protocol: TCP, destination: {ports: [` + strings.Repeat("80,", 51) + `]}}`, at + "destination.ports", "allow any peer" + strings.Repeat(" TCP 80", 51)},
 	} {
 		p, errs := ReadGlobal(globalObject(t, in(row.rule)))
@@ -111,6 +111,54 @@ func TestReadInvalidRules(t *testing.T) {
 		}
 		if got := p.Ingress.Rules[0].String(); got != row.want {
 			t.Errorf("%s: %s, want %s", row.rule, got, row.want)
+		}
+	}
+}
+
+// Services are the other end of a connection, and bring their ports along.
+func TestReadInvalidEgressRules(t *testing.T) {
+	const at = "spec.egress[0]."
+	for _, row := range []struct{ rule, errs string }{
+		{`{action: Allow, source: {services: {name: a, namespace: b}}}`, at + "source.services"},
+		{`{action: Allow, protocol: TCP, destination: {services: {name: a, namespace: b}, ports: [80]}}`, at + "destination.ports"},
+		{`{action: Allow, protocol: TCP, destination: {services: {name: a, namespace: b}, notPorts: [80]}}`, at + "destination.notPorts"},
+		{`{action: Allow, http: {methods: [GET]}}`, at + "http"},
+	} {
+		p, errs := ReadGlobal(globalObject(t, out(row.rule)))
+		if got := fields(errs); got != row.errs {
+			t.Errorf("%s: errors in %s, want %s (%v)", row.rule, got, row.errs, errs.ToAggregate())
+		}
+		if got := p.Egress.Rules[0].String(); got != "allow" {
+			t.Errorf("%s: %s lets something through", row.rule, got)
+		}
+	}
+}
+
+func TestReadInvalidTiersAndStaged(t *testing.T) {
+	for _, row := range []struct{ name, spec, errs string }{
+		{"default", `{order: 100}`, "spec.order"},
+		{"adminnetworkpolicy", `{order: 1}`, "spec.order"},
+		{"a.b", `{}`, "metadata.name"},
+		{strings.Repeat("a", 64), `{}`, "metadata.name"},
+		{"a", `{defaultAction: Allow}`, "spec.defaultAction"},
+	} {
+		o := &Tier{}
+		o.Name = row.name
+		decode(t, row.spec, &o.Spec)
+		if _, errs := ReadTier(o); fields(errs) != row.errs {
+			t.Errorf("%s %s: errors %v, want in %s", row.name, row.spec, errs, row.errs)
+		}
+	}
+	staged := &StagedGlobalNetworkPolicy{}
+	staged.Name = "p"
+	for spec, want := range map[string]string{
+		`{stagedAction: Delete, tier: x}`: "", `{stagedAction: Delete, order: 1}`: "spec",
+		`{stagedAction: Delete, namespaceSelector: all()}`: "spec", `{stagedAction: Remove}`: "spec.stagedAction",
+	} {
+		staged.Spec = StagedGlobalNetworkPolicySpec{}
+		decode(t, spec, &staged.Spec)
+		if _, errs := ReadStagedGlobal(staged); fields(errs) != want {
+			t.Errorf("%s: errors %v, want in %q", spec, errs, want)
 		}
 	}
 }

@@ -1,26 +1,36 @@
 package calico
 
 import (
+	"fmt"
 	"math"
 	"net/netip"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/bulkhead-dev/bulkhead/policy"
 	"github.com/bulkhead-dev/bulkhead/policy/syntax"
 )
 
-// ReadTier turns a Tier into the model. Calico's own tiers have their place, and
-// what their objects say of it is not looked at.
+// ReadTier turns a Tier into the model. Calico's own tiers have their place.
 func ReadTier(object *Tier) (policy.Tier, field.ErrorList) {
 	r := newReader(&object.ObjectMeta, false)
+	for _, message := range validation.IsDNS1123Label(object.Name) { // it is a part of other names
+		if len(r.errs) == 0 {
+			r.fail(field.Invalid(field.NewPath("metadata", "name"), object.Name, message))
+		}
+	}
 	tier := policy.Tier{Name: TierName(object.Name), Order: math.Inf(1), End: policy.Deny}
 	for _, standard := range policy.StandardTiers() {
-		if tier.Name == standard.Name {
-			return standard, r.errs
+		if tier.Name != standard.Name {
+			continue
 		}
+		if object.Spec.Order != nil && *object.Spec.Order != standard.Order {
+			r.fail(field.Invalid(r.spec.Child("order"), *object.Spec.Order, fmt.Sprintf("the order of this tier is %.0f: remove it", standard.Order)))
+		}
+		return standard, r.errs
 	}
 	if object.Spec.Order != nil {
 		tier.Order = *object.Spec.Order

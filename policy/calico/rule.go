@@ -28,6 +28,8 @@ type ruleReader struct {
 	*reader
 	from *Rule
 	path *field.Path
+	// ingress: the source is the other end.
+	ingress bool
 	// families are the address families that the rule can match.
 	families map[bool]bool // by Is4
 	unsure   bool          // the rule asks for more than the model's rule does
@@ -35,7 +37,7 @@ type ruleReader struct {
 }
 
 func (r *reader) rule(from *Rule, path *field.Path, ingress bool) policy.Rule {
-	w := &ruleReader{reader: r, from: from, path: path, families: map[bool]bool{true: true, false: true}}
+	w := &ruleReader{reader: r, from: from, path: path, ingress: ingress, families: map[bool]bool{true: true, false: true}}
 	action, known := actions[from.Action]
 	if !known {
 		r.fail(field.NotSupported(path.Child("action"), from.Action, []string{"Allow", "Deny", "Log", "Pass"}))
@@ -108,6 +110,9 @@ func (w *ruleReader) http() {
 	path := w.path.Child("http")
 	if w.from.Action != "Allow" {
 		w.fail(field.Forbidden(path, "is for rules that allow only"))
+	}
+	if !w.ingress {
+		w.fail(field.Forbidden(path, "is for ingress rules only"))
 	}
 	if p := w.from.Protocol; p != nil && protocolOf(p) != traffic.TCP {
 		w.fail(field.Invalid(w.path.Child("protocol"), p.String(), "must be TCP or left out where http is given"))

@@ -1,6 +1,8 @@
 package calico
 
 import (
+	"reflect"
+
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -21,7 +23,8 @@ const (
 func ReadStaged(object *StagedNetworkPolicy) (*policy.Staged, field.ErrorList) {
 	r := newReader(&object.ObjectMeta, true)
 	p, errs := r.read(StagedKind, &object.Spec.NetworkPolicySpec, "")
-	return r.stage(p, errs, object.Spec.StagedAction, policy.Ref{Dialect: policy.Calico, Kind: Kind})
+	empty := reflect.DeepEqual(object.Spec.NetworkPolicySpec, NetworkPolicySpec{Tier: object.Spec.Tier})
+	return r.stage(p, errs, object.Spec.StagedAction, policy.Ref{Dialect: policy.Calico, Kind: Kind}, empty)
 }
 
 // ReadStagedGlobal turns a StagedGlobalNetworkPolicy into the model, as ReadStaged
@@ -29,7 +32,9 @@ func ReadStaged(object *StagedNetworkPolicy) (*policy.Staged, field.ErrorList) {
 func ReadStagedGlobal(object *StagedGlobalNetworkPolicy) (*policy.Staged, field.ErrorList) {
 	r := newReader(&object.ObjectMeta, false)
 	p, errs := r.readGlobal(StagedGlobalKind, &object.Spec.GlobalNetworkPolicySpec)
-	return r.stage(p, errs, object.Spec.StagedAction, policy.Ref{Dialect: policy.Calico, Kind: GlobalKind})
+	only := GlobalNetworkPolicySpec{NetworkPolicySpec: NetworkPolicySpec{Tier: object.Spec.Tier}}
+	empty := reflect.DeepEqual(object.Spec.GlobalNetworkPolicySpec, only)
+	return r.stage(p, errs, object.Spec.StagedAction, policy.Ref{Dialect: policy.Calico, Kind: GlobalKind}, empty)
 }
 
 // ReadStagedKubernetes turns a StagedKubernetesNetworkPolicy into the model, as
@@ -41,15 +46,20 @@ func ReadStagedKubernetes(object *StagedKubernetesNetworkPolicy) (*policy.Staged
 	if p != nil {
 		p.Kind = StagedKubernetesKind
 	}
-	return r.stage(p, errs, object.Spec.StagedAction, policy.Ref{Dialect: policy.Kubernetes, Kind: k8s.Kind})
+	empty := reflect.DeepEqual(object.Spec.NetworkPolicySpec, networkingv1.NetworkPolicySpec{})
+	return r.stage(p, errs, object.Spec.StagedAction, policy.Ref{Dialect: policy.Kubernetes, Kind: k8s.Kind}, empty)
 }
 
-// stage says what would become of the enforced policy of the same name.
-func (r *reader) stage(p *policy.Policy, errs field.ErrorList, action string, enforced policy.Ref) (*policy.Staged, field.ErrorList) {
+// stage says what would become of the enforced policy of the same name; empty: the
+// object says nothing else.
+func (r *reader) stage(p *policy.Policy, errs field.ErrorList, action string, enforced policy.Ref, empty bool) (*policy.Staged, field.ErrorList) {
 	enforced.Namespace, enforced.Name = r.namespace, r.name
 	switch action {
 	case "", set, learn:
 	case deletes:
+		if !empty {
+			errs = append(errs, field.Forbidden(r.spec, "must have nothing but a tier where stagedAction is Delete: remove the rest"))
+		}
 		if p != nil {
 			return &policy.Staged{Policy: p, Enforced: enforced, Deletes: true}, errs
 		}
