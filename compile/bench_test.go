@@ -182,6 +182,57 @@ func BenchmarkChange(b *testing.B) {
 	}
 }
 
+// BenchmarkEdit edits one of many policies on the same pods.
+func BenchmarkEdit(b *testing.B) {
+	for _, n := range []int{10, 100, 1_000} {
+		b.Run(fmt.Sprintf("policies=%d", n), func(b *testing.B) {
+			c := New(thisNode)
+			c.SetAll(crowded(n))
+			c.Commit()
+			b.ReportAllocs()
+			elements := 0
+			for i := 0; b.Loop(); i++ {
+				c.SetPolicy(oneOf(i%n, uint16(9000+i/n%2)))
+				elements += c.Commit().Len()
+			}
+			b.ReportMetric(float64(elements)/float64(b.N), "elements/op")
+		})
+	}
+}
+
+// crowded is one namespace with a pod of this node, and with n policies on it,
+// each with a peer of its own.
+func crowded(n int) (*cluster.Snapshot, *policy.Set) {
+	snapshot, set := cluster.NewSnapshot(), policy.NewSet()
+	snapshot.Namespaces["x"] = &cluster.Namespace{Name: "x"}
+	addr := netip.MustParseAddr("10.0.0.1")
+	for i := range n + 1 {
+		p := &cluster.Pod{
+			Name: cluster.Name{Namespace: "x", Name: fmt.Sprint("pod-", i)}, Node: "other",
+			Labels: map[string]string{"pod": fmt.Sprint(i)}, Addrs: []netip.Addr{addr},
+		}
+		if i == n {
+			p.Node = thisNode
+		}
+		snapshot.Pods[p.Name] = p
+		addr = addr.Next()
+	}
+	for i := range n {
+		p := oneOf(i, 8000)
+		set.Policies[p.Ref] = p
+	}
+	return snapshot, set
+}
+
+func oneOf(i int, port uint16) *policy.Policy {
+	return &policy.Policy{
+		Ref:  policy.Ref{Dialect: policy.Kubernetes, Kind: "NetworkPolicy", Namespace: "x", Name: fmt.Sprint("policy-", i)},
+		Tier: policy.NetworkPolicyTier.Name, Order: policy.NetworkPolicyOrder,
+		Subject: policy.PodSelector{Namespace: "x", Pods: labels.Everything()},
+		Ingress: rulesFor(port, picking("pod", fmt.Sprint(i))),
+	}
+}
+
 // podOn is the first pod of a node, by name.
 func podOn(w *gen.World, node string) *cluster.Pod {
 	var found *cluster.Pod

@@ -118,6 +118,7 @@ func (c *Compiler) beginClass(k *class) {
 func (c *Compiler) endClass(k *class) {
 	delete(c.classes, k.key)
 	delete(c.dirty.classes, k)
+	delete(c.dirty.rules, k)
 	if !k.alive {
 		return
 	}

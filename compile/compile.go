@@ -99,7 +99,8 @@ type dirty struct {
 	localAddrs map[*address]struct{} // their classes may have changed
 	addrs      []*address            // their group may have changed; each once
 	nets       map[*net]struct{}     // their pieces or their group may have changed
-	classes    map[*class]struct{}   // their rules may have changed
+	classes    map[*class]struct{}   // everything about them may have changed
+	rules      map[*class]touched    // rules of some of their policies have changed
 }
 
 // New is a compiler for a node, in a cluster where nothing exists yet but the
@@ -166,6 +167,7 @@ func (d *dirty) reset() {
 		localAddrs: map[*address]struct{}{},
 		nets:       map[*net]struct{}{},
 		classes:    map[*class]struct{}{},
+		rules:      map[*class]touched{},
 	}
 }
 

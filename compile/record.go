@@ -48,6 +48,11 @@ func (c *Compiler) settleTiers() {
 func (c *Compiler) settlePolicies() {
 	for ref, object := range c.pending.policies {
 		r, had := c.policies[ref]
+		if had && object != nil && selectAlike(r.Policy, object) {
+			r.Policy = object
+			c.rewrite(r)
+			continue
+		}
 		if had {
 			c.subjects.remove(&r.Subject, r)
 			c.reselect(r)
@@ -78,19 +83,6 @@ func (c *Compiler) reselect(r *record) {
 		}
 		if r.Subject.Matches(p.object, c.labels(p)) {
 			c.dirty.locals[p] = struct{}{}
-		}
-	}
-}
-
-// rewrite compiles the rules of a policy in use that has changed.
-func (c *Compiler) rewrite(r *record) {
-	for _, rules := range []*ruleset{r.egress, r.ingress} {
-		if rules == nil {
-			continue
-		}
-		c.fill(rules)
-		for class := range rules.classes {
-			c.dirty.classes[class] = struct{}{}
 		}
 	}
 }

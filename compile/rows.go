@@ -59,7 +59,7 @@ func (c *class) otherwise(allowed bool) answer {
 // settleRows writes the rows of groups that are new, and all of the classes that
 // are.
 func (c *Compiler) settleRows(born []*group) {
-	todo := map[*class][]*group{}
+	todo := c.settleRules()
 	for _, g := range born {
 		for k := range classesOf(g) {
 			if _, ok := c.dirty.classes[k]; !ok {

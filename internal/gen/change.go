@@ -15,9 +15,23 @@ import (
 // policies and tiers come, change and go.
 func Changes(r *rand.Rand, s Shape, w *World, n int) []Change {
 	g := &generator{Rand: r, Shape: s, world: w.Clone()}
+	return g.changes(n, g.change)
+}
+
+// Edits are n changes of the policies that there are, one by one.
+func Edits(r *rand.Rand, s Shape, w *World, n int) []Change {
+	g := &generator{Rand: r, Shape: s, world: w.Clone()}
+	if len(w.Set.Policies) == 0 {
+		return nil
+	}
+	return g.changes(n, func(int) []Change { return g.changedPolicy() })
+}
+
+func (g *generator) changes(n int, next func(serial int) []Change) []Change {
+	serial := len(g.world.Snapshot.Pods)
 	var all []Change
 	for len(all) < n {
-		for _, c := range g.change(len(w.Snapshot.Pods) + len(all)) {
+		for _, c := range next(serial + len(all)) {
 			c(g.world)
 			all = append(all, c)
 		}
@@ -158,7 +172,7 @@ func (g *generator) changedPolicy() []Change {
 	if g.General {
 		other = g.general(0)
 	}
-	switch g.IntN(4) {
+	switch g.IntN(6) {
 	case 0:
 		p.Subject.Pods = other.Subject.Pods
 	case 1:
@@ -169,8 +183,29 @@ func (g *generator) changedPolicy() []Change {
 		if g.General {
 			p.Tier, p.Order = other.Tier, other.Order
 		}
+	default:
+		p.Ingress, p.Egress = g.edited(p.Ingress, other.Ingress), g.edited(p.Egress, other.Egress)
 	}
 	return []Change{setPolicy(&p)}
+}
+
+// edited are rules of which one is another's, whole or in part.
+func (g *generator) edited(rules, other *policy.Rules) *policy.Rules {
+	if rules == nil || other == nil || len(rules.Rules) == 0 || len(other.Rules) == 0 {
+		return rules
+	}
+	edited := *rules
+	edited.Rules = slices.Clone(rules.Rules)
+	rule, from := &edited.Rules[g.IntN(len(rules.Rules))], other.Rules[g.IntN(len(other.Rules))]
+	switch g.IntN(3) {
+	case 0:
+		*rule = from
+	case 1:
+		rule.Peers, rule.AnyPeer = from.Peers, from.AnyPeer
+	case 2:
+		rule.Ports, rule.AnyPort, rule.NotPorts = from.Ports, from.AnyPort, from.NotPorts
+	}
+	return &edited
 }
 
 // changedNetworks is a set of networks that comes, goes, or has other blocks or
