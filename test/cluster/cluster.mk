@@ -16,6 +16,9 @@ PROCS ?= 4
 # Clusters that share a long suite, side by side
 PARTS ?= 2
 RESULTS ?= /tmp/bulkhead-conformance
+# Arguments of bench-peers; make bench-peers PEERS="--measure throughput --rounds 15"
+PEERS ?=
+REPORT = --results $(RESULTS) --procs $(PROCS) --parts $(PARTS) --out $(CURDIR)/docs/conformance.md
 WITH_BULKHEAD := --name Bulkhead --engine-version "$$(git describe --always --dirty)" --engine '$(AGENT)' --engine-ready $(AGENT_READY)
 
 .PHONY: cluster
@@ -40,7 +43,14 @@ e2e: build ## Kubernetes' own 50 network policy specs against Bulkhead
 	@$(CONFORMANCE) --suite e2e --kube-proxy $(KUBE_PROXY) --pod-network $(POD_NETWORK) --ip $(IP) --procs $(PROCS) --without=false $(WITH_BULKHEAD)
 
 .PHONY: conformance
-conformance: build ## all upstream suites, with Bulkhead and without; writes docs/conformance.md (hours)
+conformance: build ## all upstream suites, with Bulkhead and without; writes docs/conformance.md (an hour)
 	@hack/need $(CLUSTER_NEEDS)
 	@rm -rf $(RESULTS)
-	@$(CONFORMANCE) --results $(RESULTS) --procs $(PROCS) --parts $(PARTS) --suite e2e,cyclonus --kube-proxy nftables,iptables $(WITH_BULKHEAD) --out $(CURDIR)/docs/conformance.md
+	@$(CONFORMANCE) $(REPORT) --suite e2e,cyclonus --kube-proxy nftables,iptables $(WITH_BULKHEAD)
+	@$(CONFORMANCE) $(REPORT) --suite e2e --without=false --ip ipv6 --ip ipv4,ipv6 --kube-proxy nftables,iptables $(WITH_BULKHEAD)
+	@$(CONFORMANCE) $(REPORT) --suite e2e --without=false --pod-network bridge --kube-proxy nftables,iptables $(WITH_BULKHEAD)
+
+.PHONY: bench-peers
+bench-peers: build ## Bulkhead beside kube-router and no engine, on the same cluster and work (about 10 minutes)
+	@hack/need $(CLUSTER_NEEDS) ipset
+	@$(GO) -C test/cluster run ./cmd/peers $(WITH_BULKHEAD) $(PEERS)

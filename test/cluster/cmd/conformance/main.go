@@ -25,10 +25,11 @@ import (
 // The main thread is never lent to a namespace; see package ns.
 func init() { runtime.LockOSThread() }
 
-// Exit codes: 1 is a suite that failed, or one that cannot fail.
+// Exit codes: 1 is a suite that failed, or one that cannot fail; 3 is one that
+// could not be run.
 const (
 	exitDisagreement = 1
-	exitTrouble      = 2
+	exitTrouble      = 3
 )
 
 func main() {
