@@ -65,6 +65,7 @@ func keepSame(old, now *cluster.Snapshot) *cluster.Snapshot {
 func keepSamePolicies(old, now *policy.Set) *policy.Set {
 	return &policy.Set{
 		Tiers: now.Tiers, Networks: same(old.Networks, now.Networks), Policies: same(old.Policies, now.Policies),
+		Hosts: same(old.Hosts, now.Hosts), Failsafes: now.Failsafes,
 	}
 }
 

@@ -28,7 +28,7 @@ func calicoKinds() []*kind {
 			policyKind(api, calico.TierKind, true, addTier),
 			policyKind(api, calico.NetworkSetKind, false, addingNetworks(calico.ReadNetworkSet)),
 			policyKind(api, calico.GlobalNetworkSetKind, true, addingNetworks(calico.ReadGlobalNetworkSet)),
-			policyKind(api, calico.HostEndpointKind, true, addingNetworks(calico.ReadHostEndpoint)),
+			policyKind(api, calico.HostEndpointKind, true, addHost),
 		)
 	}
 	for _, k := range kinds {
@@ -74,6 +74,20 @@ func addingNetworks[T any](read func(*T) (*policy.Networks, field.ErrorList)) ad
 		set.Networks[networks.Ref] = networks
 		return nil, nil
 	}
+}
+
+// addHost adds a host, and the addresses that selectors find it by.
+func addHost(set *policy.Set, object *calico.HostEndpoint, source policy.Source) ([]policy.Gap, field.ErrorList) {
+	host, gaps, errs := calico.ReadHost(object)
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	host.Source = source
+	set.Hosts[host.Ref] = host
+	addresses, _ := calico.ReadHostEndpoint(object)
+	addresses.Source = source
+	set.Networks[addresses.Ref] = addresses
+	return gaps, nil
 }
 
 func addTier(set *policy.Set, object *calico.Tier, _ policy.Source) ([]policy.Gap, field.ErrorList) {

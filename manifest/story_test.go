@@ -158,6 +158,10 @@ func describeSet(out *strings.Builder, set *policy.Set) {
 			fmt.Fprintf(out, "tier %s order %g ends in %s\n", t.Name, t.Order, t.End)
 		}
 	}
+	for _, ref := range slices.SortedFunc(maps.Keys(set.Hosts), policy.Ref.Compare) {
+		h := set.Hosts[ref]
+		fmt.Fprintf(out, "host %s %s %s:%d node %s device %q %s {%s}\n", h.Kind, h.Ref, h.Source.File, h.Source.Line, h.Node, h.Device, join(h.Addrs), labels.Set(h.Labels))
+	}
 	for _, ref := range slices.SortedFunc(maps.Keys(set.Networks), policy.Ref.Compare) {
 		n := set.Networks[ref]
 		fmt.Fprintf(out, "networks %s %s %s:%d %s {%s}\n", n.Kind, n.Ref, n.Source.File, n.Source.Line, join(n.Prefixes), labels.Set(n.Labels))

@@ -118,6 +118,8 @@ type Policy struct {
 	Tier    string  // a tier's name
 	Order   float64 // within the tier; lower first, ties by Ref
 	Subject PodSelector
+	// Hosts are what the policy protects of nodes; nil: pods alone.
+	Hosts *HostSubject
 	// Ingress and Egress are the rules of each direction; nil: the policy says
 	// nothing of that direction.
 	Ingress, Egress *Rules

@@ -114,3 +114,9 @@ func (s NetworkSelector) String() string {
 	}
 	return text
 }
+
+// nobody is a selector that picks nothing.
+type nobody struct{}
+
+func (nobody) Matches(labels.Labels) bool { return false }
+func (nobody) String() string             { return "nobody" }

@@ -13,8 +13,19 @@ type Set struct {
 	Tiers    map[string]Tier
 	Policies map[Ref]*Policy
 	Networks map[Ref]*Networks
+	Hosts    map[Ref]*Host
 	// Staged are policies that are not enforced.
 	Staged map[Ref]*Staged
+	// Failsafes are what no policy closes on Hosts; nil: DefaultFailsafes.
+	Failsafes *Failsafes
+}
+
+// OpenPorts are the failsafes.
+func (s *Set) OpenPorts() Failsafes {
+	if s.Failsafes == nil {
+		return DefaultFailsafes()
+	}
+	return *s.Failsafes
 }
 
 // Staged is a policy that is evaluated and not enforced: somebody wants to know
@@ -27,7 +38,7 @@ type Staged struct {
 
 // Preview is the set as it would be if all that is staged were enforced.
 func (s *Set) Preview() *Set {
-	p := &Set{Tiers: s.Tiers, Policies: maps.Clone(s.Policies), Networks: s.Networks}
+	p := &Set{Tiers: s.Tiers, Policies: maps.Clone(s.Policies), Networks: s.Networks, Hosts: s.Hosts, Failsafes: s.Failsafes}
 	for _, staged := range s.Staged {
 		delete(p.Policies, staged.Enforced)
 		if !staged.Deletes {
@@ -39,7 +50,10 @@ func (s *Set) Preview() *Set {
 
 // NewSet is a set without policies; the tiers that are always there are in it.
 func NewSet() *Set {
-	s := &Set{Tiers: map[string]Tier{}, Policies: map[Ref]*Policy{}, Networks: map[Ref]*Networks{}, Staged: map[Ref]*Staged{}}
+	s := &Set{
+		Tiers: map[string]Tier{}, Policies: map[Ref]*Policy{}, Networks: map[Ref]*Networks{},
+		Hosts: map[Ref]*Host{}, Staged: map[Ref]*Staged{},
+	}
 	for _, t := range StandardTiers() {
 		s.Tiers[t.Name] = t
 	}

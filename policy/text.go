@@ -12,6 +12,9 @@ import (
 //	pods namespace=shop {app=web} | ingress isolates (allow [pods] TCP 80)
 func (p *Policy) Text() string {
 	words := []string{p.Subject.String()}
+	if p.Hosts != nil {
+		words = append(words, "and", p.Hosts.String())
+	}
 	for _, d := range []traffic.Direction{traffic.Ingress, traffic.Egress} {
 		rules := p.In(d)
 		if rules == nil {

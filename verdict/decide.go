@@ -12,7 +12,8 @@ const (
 	notExempt exemption = iota
 	toItself            // a pod that reaches itself by its own address
 	fromOwnNode
-	notAPod // the end that policies would protect is a node or outside
+	notAPod  // the end that policies would protect is a node or outside
+	failsafe // a port of a host that no policy closes
 )
 
 // finding is how one direction was decided. With neither exemption nor stage
@@ -23,6 +24,7 @@ type finding struct {
 	stage     *stage
 	policy    *policy.Policy // whose rule decided; nil: the tier's end did
 	rule      int
+	door      *door // nil: a pod's policies decided
 }
 
 // event is a rule that matched or a tier that came to its end; rule is -1 then.

@@ -21,6 +21,12 @@ type Evaluator struct {
 	nodes    map[netip.Addr]*cluster.Node
 	networks []policy.Member
 	services map[netip.Addr][]*cluster.Endpoints
+
+	hosts        map[string][]*policy.Host // by node
+	nodePolicies bool                      // some policy picks nodes
+	asksSelf     bool                      // one on hosts asks something of its own end
+	failsafes    policy.Failsafes
+	keepers      sync.Map // door -> *doorkeeper
 }
 
 // tier is a tier's policies by the namespace that their subjects are in; the
@@ -50,7 +56,10 @@ type stage struct {
 // New prepares an evaluator. Tiers that policies name and the set does not have
 // come last, and deny.
 func New(snapshot *cluster.Snapshot, set *policy.Set) *Evaluator {
-	e := &Evaluator{snapshot: snapshot, nodes: nodesByAddr(snapshot), services: servicesByAddr(snapshot)}
+	e := &Evaluator{
+		snapshot: snapshot, nodes: nodesByAddr(snapshot), services: servicesByAddr(snapshot),
+		hosts: hostsByNode(set), failsafes: set.OpenPorts(),
+	}
 	for _, n := range set.Networks {
 		e.networks = append(e.networks, policy.Member{Networks: n, Labels: &policy.Labels{Own: n.Labels, Namespace: e.namespace(n.Namespace)}})
 	}
@@ -68,6 +77,10 @@ func New(snapshot *cluster.Snapshot, set *policy.Set) *Evaluator {
 	for _, p := range set.Policies {
 		namespaces := index[p.Tier].byNamespace
 		namespaces[p.Subject.Namespace] = append(namespaces[p.Subject.Namespace], p)
+		if p.Hosts != nil {
+			e.nodePolicies = e.nodePolicies || p.Hosts.Nodes
+			e.asksSelf = e.asksSelf || p.AsksSelf(traffic.Ingress) || p.AsksSelf(traffic.Egress)
+		}
 	}
 	return e
 }
@@ -89,8 +102,10 @@ func (e *Evaluator) Evaluate(c Connection) Result {
 	result := Result{
 		Egress:  e.explain(c, traffic.Egress),
 		Ingress: e.explain(c, traffic.Ingress),
+		Forward: e.explainForward(c),
 	}
-	if result.Egress.Verdict == traffic.Allow && result.Ingress.Verdict == traffic.Allow {
+	denied := func(f ForwardDecision) bool { return f.Verdict == traffic.Deny }
+	if result.Egress.Verdict == traffic.Allow && result.Ingress.Verdict == traffic.Allow && !slices.ContainsFunc(result.Forward, denied) {
 		result.Verdict = traffic.Allow
 	}
 	return result
@@ -98,10 +113,17 @@ func (e *Evaluator) Evaluate(c Connection) Result {
 
 // Verdict judges a connection without the reason.
 func (e *Evaluator) Verdict(c Connection) traffic.Verdict {
-	if e.decide(c, traffic.Egress, nil).verdict == traffic.Allow {
-		return e.decide(c, traffic.Ingress, nil).verdict
+	for _, d := range []traffic.Direction{traffic.Egress, traffic.Ingress} {
+		if e.decide(c, d, nil).verdict == traffic.Deny {
+			return traffic.Deny
+		}
+		for _, at := range e.doors(c, d) {
+			if e.pass(c, at, nil).verdict == traffic.Deny {
+				return traffic.Deny
+			}
+		}
 	}
-	return traffic.Deny
+	return traffic.Allow
 }
 
 // stages are what a connection of the pod passes in a direction.
@@ -130,13 +152,18 @@ func (e *Evaluator) prepare(pod *cluster.Pod, d traffic.Direction) []stage {
 			}
 		}
 		slices.SortFunc(policies, policy.Compare)
-		if t.missing && len(policies) > 0 {
-			stages = append(stages, stage{tier: t.Tier, policies: policies, isolates: true, missing: true})
-			continue
-		}
-		stages = append(stages, split(t.Tier, policies, d)...)
+		stages = append(stages, stagesOf(t, policies, d)...)
 	}
 	return stages
+}
+
+// stagesOf are the stages that a tier has for those of its policies that protect
+// one thing.
+func stagesOf(t tier, policies []*policy.Policy, d traffic.Direction) []stage {
+	if t.missing && len(policies) > 0 {
+		return []stage{{tier: t.Tier, policies: policies, isolates: true, missing: true}}
+	}
+	return split(t.Tier, policies, d)
 }
 
 // split makes the stages of a tier's policies. Cilium adds its policies up with

@@ -28,7 +28,7 @@ func (e *Evaluator) hints(s *stage, q *question) []string {
 				continue
 			}
 			if q.matchesPeer(rule) && len(rule.Ports) > 0 {
-				byPort = append(byPort, ev.portHint(rule, q.Connection, d))
+				byPort = append(byPort, ev.portHint(rule, q))
 			} else if q.matchesPort(rule) {
 				byPeer = append(byPeer, e.peerHints(ev, rule, q.Connection.other(d), d)...)
 			}
@@ -38,8 +38,8 @@ func (e *Evaluator) hints(s *stage, q *question) []string {
 	return all[:min(mostHints, len(all))]
 }
 
-func (ev event) portHint(rule *policy.Rule, c Connection, d traffic.Direction) string {
-	return fmt.Sprintf("%s allows %s on %s only", ev.ruleName(d), c.other(d), portsWords(rule, c))
+func (ev event) portHint(rule *policy.Rule, q *question) string {
+	return fmt.Sprintf("%s allows %s on %s only", ev.ruleName(q.direction), q.Connection.other(q.direction), q.portsWords(rule))
 }
 
 func (e *Evaluator) peerHints(ev event, rule *policy.Rule, other Endpoint, d traffic.Direction) []string {

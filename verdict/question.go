@@ -12,10 +12,11 @@ type question struct {
 	Connection
 	direction   traffic.Direction
 	self, other *policy.End
+	host        *policy.Host // whose policies ask; nil: no host's
 }
 
 func (e *Evaluator) question(c Connection, d traffic.Direction) *question {
-	return &question{c, d, e.end(c, c.subject(d), d), e.end(c, c.other(d), d)}
+	return &question{Connection: c, direction: d, self: e.end(c, c.subject(d), d), other: e.end(c, c.other(d), d)}
 }
 
 // matches tells whether a rule speaks of the connection: the pod that it
@@ -33,24 +34,35 @@ func (q *question) matchesPeer(rule *policy.Rule) bool {
 }
 
 func (q *question) matchesPort(rule *policy.Rule) bool {
-	fits := func(p policy.Port) bool { return fits(p, q.Connection) }
-	return (rule.AnyPort || slices.ContainsFunc(rule.Ports, fits)) && !slices.ContainsFunc(rule.NotPorts, fits)
+	return (rule.AnyPort || slices.ContainsFunc(rule.Ports, q.fits)) && !slices.ContainsFunc(rule.NotPorts, q.fits)
 }
 
 // fits tells whether a rule's port is the connection's. A name means what the
-// destination pod calls so in that protocol; nothing else has names for ports.
-func fits(port policy.Port, c Connection) bool {
+// destination pod calls so in that protocol, or the host whose ingress it is;
+// nothing else has names for ports.
+func (q *question) fits(port policy.Port) bool {
+	c := q.Connection
 	inside := port.From <= c.Port && c.Port <= port.To
 	switch {
 	case port.Protocol != traffic.AnyProtocol && port.Protocol != c.Protocol:
 		return false
 	case port.Name != "":
-		pod := c.To.NetworkPod()
-		return pod != nil && slices.Contains(pod.Resolve(port.Name, c.Protocol), c.Port)
+		return slices.Contains(q.resolve(port.Name, c.Protocol), c.Port)
 	case port.Typed:
 		return c.Protocol.HasTypes() && inside
 	case port.From == 0 && port.To == 0:
 		return true
 	}
 	return c.Protocol.HasPorts() && inside
+}
+
+// resolve is the numbers of a port's name at the destination.
+func (q *question) resolve(name string, protocol traffic.Protocol) []uint16 {
+	if q.host != nil && q.direction == traffic.Ingress {
+		return q.host.Resolve(name, protocol)
+	}
+	if pod := q.To.NetworkPod(); pod != nil {
+		return pod.Resolve(name, protocol)
+	}
+	return nil
 }

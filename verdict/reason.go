@@ -11,17 +11,17 @@ import (
 
 // explain decides one direction and puts it in words.
 func (e *Evaluator) explain(c Connection, d traffic.Direction) Decision {
+	if doors := e.doors(c, d); len(doors) > 0 && !doors[0].forward {
+		return e.explainDoors(c, doors)
+	}
 	var way trail
 	q := e.question(c, d)
 	f := e.decide(c, d, &way)
 	decision := Decision{Verdict: f.verdict}
-	for _, ev := range way {
-		decision.Steps = append(decision.Steps, ev.String(d))
-		if ev.policy != nil {
-			decision.involve(ev.policy)
-		}
-	}
+	decision.follow(way, d)
 	switch {
+	case f.exemption == notAPod && e.toOwnPod(c):
+		decision.Reason = fmt.Sprintf("%s always reaches its own pods", hostWords(c.From))
 	case f.exemption != notExempt:
 		decision.Reason = f.exemption.reason(c.subject(d), c, d)
 	case f.stage == nil:
@@ -32,6 +32,16 @@ func (e *Evaluator) explain(c Connection, d traffic.Direction) Decision {
 		e.byIsolation(&decision, f.stage, q)
 	}
 	return decision
+}
+
+// follow notes what happened on the way to the decision.
+func (d *Decision) follow(way trail, direction traffic.Direction) {
+	for _, ev := range way {
+		d.Steps = append(d.Steps, ev.String(direction))
+		if ev.policy != nil {
+			d.involve(ev.policy)
+		}
+	}
 }
 
 func (d *Decision) involve(p *policy.Policy) {

@@ -11,7 +11,8 @@
 // select the pod are asked in their order; the first rule that matches decides:
 // Allow and Deny end the direction, Pass goes on with the next tier, Log with the
 // next rule. If none decides and one of the policies isolates the pod, the
-// tier's End happens. What no tier decides is allowed.
+// tier's End happens. What no tier decides is allowed. Policies on hosts are asked
+// in the same way at each door of a node that the connection passes: see host.go.
 package verdict
 
 import (
@@ -71,6 +72,9 @@ type Connection struct {
 	To       Endpoint         `json:"to"`
 	Protocol traffic.Protocol `json:"protocol"`
 	Port     uint16           `json:"port"` // at To; of ICMP its type and code (traffic.ICMPPort), of others without ports zero
+	// Asked is where the connection was to go before translation; the zero value:
+	// to To and Port.
+	Asked netip.AddrPort `json:"asked,omitzero"`
 }
 
 // String is "shop/frontend -> shop/backend TCP 8080".
@@ -107,6 +111,15 @@ type Result struct {
 	Verdict traffic.Verdict `json:"verdict"`
 	Egress  Decision        `json:"egress"`  // of the source
 	Ingress Decision        `json:"ingress"` // at the destination
+	// Forward is what policies on hosts say where nodes pass the connection on.
+	Forward []ForwardDecision `json:"forward,omitempty"`
+}
+
+// ForwardDecision is a decision at a node that passes a connection on.
+type ForwardDecision struct {
+	Node      string            `json:"node"`
+	Direction traffic.Direction `json:"-"` // as seen from the node's device
+	Decision
 }
 
 // Decision is one direction's verdict and why.

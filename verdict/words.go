@@ -20,8 +20,8 @@ func (q *question) matched(rule *policy.Rule) string {
 		}
 	}
 	port := "every port"
-	if i := slices.IndexFunc(rule.Ports, func(p policy.Port) bool { return fits(p, q.Connection) }); !rule.AnyPort && i >= 0 {
-		port = portWords(rule.Ports[i], q.Connection)
+	if i := slices.IndexFunc(rule.Ports, q.fits); !rule.AnyPort && i >= 0 {
+		port = q.portWords(rule.Ports[i])
 	}
 	return peer + " on " + port
 }
@@ -124,28 +124,27 @@ func selectorText(s policy.Selector) string {
 }
 
 // portWords is a rule's port, a name with what it means at the destination.
-func portWords(port policy.Port, c Connection) string {
+func (q *question) portWords(port policy.Port) string {
 	if port.Name == "" {
 		if port.Protocol != traffic.AnyProtocol && port.Protocol.HasPorts() && port.From == 0 && port.To == 0 {
 			return "every " + port.String() + " port"
 		}
 		return port.String()
 	}
-	pod := c.To.NetworkPod()
-	if pod == nil {
+	if q.To.NetworkPod() == nil && q.host == nil {
 		return fmt.Sprintf("%s (only pods have names for ports)", port)
 	}
-	numbers := pod.Resolve(port.Name, port.Protocol)
+	numbers := q.resolve(port.Name, port.Protocol)
 	if len(numbers) == 0 {
-		return fmt.Sprintf("%s (no such port on %s)", port, c.To)
+		return fmt.Sprintf("%s (no such port on %s)", port, q.To)
 	}
 	return fmt.Sprintf("%s (%s)", port, strings.Trim(fmt.Sprint(numbers), "[]"))
 }
 
-func portsWords(rule *policy.Rule, c Connection) string {
+func (q *question) portsWords(rule *policy.Rule) string {
 	words := make([]string, len(rule.Ports))
 	for i, p := range rule.Ports {
-		words[i] = portWords(p, c)
+		words[i] = q.portWords(p)
 	}
 	return strings.Join(words, ", ")
 }

@@ -23,9 +23,17 @@
 // nothing, and one that denies or passes denies whatever its other parts match;
 // all, if its ends are not understood.
 //
-// Not enforced are source ports, HTTP, and everything on hosts: policies
-// that only hosts have (doNotTrack, preDNAT) do nothing, and a HostEndpoint is no
-// more than its addresses.
+// Not enforced are source ports and HTTP. Policies with doNotTrack are
+// enforced with tracking: verdicts are the same, and replies pass without a rule.
+//
+// # Hosts
+//
+// A HostEndpoint is read twice: ReadHostEndpoint gives the addresses that rules'
+// selectors find it by, ReadHost the host that policies protect. The profile
+// projectcalico-default-allow leaves open what no policy decides, no other
+// profile is known. How hosts work follows the pages on host endpoints of Calico's
+// documentation (3.32) and Felix' rules; what pods of a node send to the node
+// itself passes an endpoint of all devices ("*") and no other.
 package calico
 
 import (
@@ -100,16 +108,49 @@ func (r *reader) gap(path *field.Path, reason string) {
 func (r *reader) readGlobal(kind string, spec *GlobalNetworkPolicySpec) (*policy.Policy, field.ErrorList) {
 	r.checkHost(spec)
 	p, errs := r.read(kind, &spec.NetworkPolicySpec, spec.NamespaceSelector)
-	if p == nil || !spec.DoNotTrack && !spec.PreDNAT {
-		return p, errs
+	if p == nil {
+		return nil, errs
 	}
-	p.Ingress, p.Egress = nil, nil // it is about hosts alone
-	path := r.spec.Child("preDNAT")
-	if spec.DoNotTrack {
-		path = r.spec.Child("doNotTrack")
+	p.Hosts = &policy.HostSubject{Hosts: p.Subject.Pods, Forward: spec.ApplyOnForward}
+	switch {
+	case spec.DoNotTrack:
+		p.Hosts.Stage, p.Subject = policy.Untracked, policy.NoPods()
+		p.Gaps = append(p.Gaps, policy.Gap{
+			Field:  r.spec.Child("doNotTrack").String(),
+			Reason: "the policy is enforced with connection tracking: verdicts are as written, and replies pass without a rule of their own",
+		})
+	case spec.PreDNAT:
+		p.Hosts.Stage, p.Subject = policy.PreTranslation, policy.NoPods()
 	}
-	p.Gaps = []policy.Gap{{Field: path.String(), Reason: "policies are not enforced on hosts; this one does nothing"}}
+	p.Gaps = append(p.Gaps, r.blindSpots(p)...)
 	return p, errs
+}
+
+// blindSpots are where hosts cannot tell what a rule asks of its own end: only
+// the host's own addresses are known there.
+func (r *reader) blindSpots(p *policy.Policy) []policy.Gap {
+	if !p.Hosts.Forward {
+		return nil
+	}
+	var gaps []policy.Gap
+	for _, d := range []struct {
+		rules *policy.Rules
+		path  *field.Path
+	}{
+		{p.Ingress, r.spec.Child("ingress")}, {p.Egress, r.spec.Child("egress")},
+	} {
+		if d.rules == nil {
+			continue
+		}
+		own := map[bool]string{true: "destination", false: "source"}[d.rules == p.Ingress]
+		for i, rule := range d.rules.Rules {
+			if len(rule.Self) > 0 {
+				gaps = append(gaps, policy.Gap{Field: d.path.Index(i).Child(own).String(), Reason: "what a host passes on is not " +
+					"asked for it: there an Allow or Log with it matches nothing, a Deny or Pass denies without regard to it"})
+			}
+		}
+	}
+	return gaps
 }
 
 // checkHost validates the fields that only mean something for hosts.

@@ -43,22 +43,6 @@ func TestReadGaps(t *testing.T) {
 	}
 }
 
-func TestReadHostPolicies(t *testing.T) {
-	for _, row := range []struct{ spec, gap string }{
-		{`{doNotTrack: true, applyOnForward: true, ingress: [{action: Deny}]}`, "spec.doNotTrack"},
-		{`{preDNAT: true, applyOnForward: true, ingress: [{action: Deny}]}`, "spec.preDNAT"},
-	} {
-		p, errs := ReadGlobal(globalObject(t, row.spec))
-		if len(errs) > 0 || p.Ingress != nil || p.Egress != nil || len(p.Gaps) != 1 || p.Gaps[0].Field != row.gap {
-			t.Errorf("%s: %+v, %v", row.spec, p, errs)
-		}
-	}
-	p, errs := ReadGlobal(globalObject(t, `{applyOnForward: true, ingress: [{action: Deny}]}`))
-	if len(errs) > 0 || p.Ingress == nil || len(p.Gaps) > 0 {
-		t.Errorf("a policy for forwarded traffic is one for pods too: %+v, %v", p, errs)
-	}
-}
-
 // A rule that is not understood matches nothing if it allows, and else denies.
 func TestReadInvalidRules(t *testing.T) {
 	const (
