@@ -53,6 +53,8 @@ type Options struct {
 	// Check looks for what keeps policies from being enforced on this node. Nil:
 	// nobody looks.
 	Check func(ctx context.Context) ([]nft.Problem, error)
+	// Hold is what to do with addresses of pods that are not known yet.
+	Hold Hold
 	// LookAgain is how long to wait between two looks; zero: a minute, and ten
 	// seconds while refusing.
 	LookAgain time.Duration
@@ -69,6 +71,7 @@ type Agent struct {
 	faults  *faultBook
 	metrics *metrics
 	company company
+	holding holding
 	health  health
 
 	mu       sync.Mutex
@@ -218,6 +221,9 @@ func (a *Agent) takeCluster(b Batch) {
 		} else {
 			a.engine.SetNode(n)
 		}
+	}
+	if own, told := b.Nodes[a.options.Node]; told || !a.ready {
+		a.hold(own)
 	}
 	for name, p := range b.Pods {
 		delete(a.known.local, name)

@@ -26,6 +26,8 @@ type Status struct {
 	Mode   string       `json:"mode"`
 	Source SourceStatus `json:"source"`
 	Kernel KernelState  `json:"kernel"`
+	// Held is where pods that are not known yet are shut off.
+	Held HeldStatus `json:"held"`
 	// Policies are all that the source has; those that select a pod of this
 	// node are named with the pod.
 	Policies int         `json:"policies"`
@@ -66,6 +68,7 @@ func (a *Agent) Status(ctx context.Context) (Status, error) {
 		Source: a.options.Source.Status(), Kernel: a.kernel.State(), Faults: a.faults.list(),
 	}
 	status.Problems = a.health.get()
+	status.Held = a.heldStatus()
 	status.Neighbours, status.Refused = a.company.get()
 	a.mu.Lock()
 	status.Mode = modeOf(a.audit)

@@ -58,6 +58,7 @@ func (s Status) head() [][]printer.Cell {
 		{bold("mode"), plain(s.Mode)},
 		{bold("source"), s.Source.cell()},
 		{bold("tables"), state},
+		{bold("starts"), s.Held.cell()},
 		{bold("policies"), plain(fmt.Sprintf("%d in the cluster", s.Policies))},
 		{},
 	}

@@ -167,6 +167,7 @@ func (c *Compiler) writeAddrs() {
 		} else {
 			c.out.addrs.set(a.addr, a.group.id)
 		}
+		c.writeKnown(a)
 	}
 	for a := range c.dirty.localAddrs {
 		if a.egress == nil && a.ingress == nil {

@@ -57,6 +57,7 @@ type Compiler struct {
 	sets       map[string]*set
 	locals     map[*pod]struct{}
 	addresses  *addresses
+	held       held
 
 	matchers  map[string]*matcher // by text
 	serial    uint32              // of the last matcher made
@@ -251,6 +252,7 @@ func (c *Compiler) Commit() plan.Diff {
 	c.settlePolicies()
 	c.pending.reset()
 
+	c.settleHeld()
 	c.settleLocals()
 	c.settleClassLives()
 	c.retire()

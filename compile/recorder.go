@@ -15,6 +15,8 @@ type recorder struct {
 	wider   table[plan.PeerID, plan.PeerID]
 	ranges  table[plan.Range, plan.PeerID]
 	addrs   table[netip.Addr, plan.PeerID]
+	held    table[plan.Range, struct{}]
+	known   table[netip.Addr, struct{}]
 	local   table[netip.Addr, plan.Local]
 	classes map[plan.ClassID]*classRecord
 }
@@ -33,6 +35,8 @@ func newRecorder(node string) *recorder {
 		wider:   newTable(p.Wider),
 		ranges:  newTable(p.Ranges),
 		addrs:   newTable(p.Addrs),
+		held:    newTable(p.Held),
+		known:   newTable(p.Known),
 		local:   newTable(p.Local),
 		classes: map[plan.ClassID]*classRecord{},
 	}
@@ -78,7 +82,8 @@ func (r *recorder) deleteClass(id plan.ClassID) {
 func (r *recorder) take() plan.Diff {
 	d := plan.Diff{
 		Peers: r.peers.take(), Wider: r.wider.take(),
-		Addrs: r.addrs.take(), Ranges: r.ranges.take(), Local: r.local.take(),
+		Addrs: r.addrs.take(), Ranges: r.ranges.take(),
+		Held: r.held.take(), Known: r.known.take(), Local: r.local.take(),
 	}
 	for id, record := range r.classes {
 		e := plan.ClassEdit{Old: record.old, New: r.plan.Classes[id], Rows: record.rows.take()}

@@ -3,6 +3,7 @@ package compile
 import (
 	"crypto/sha256"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -20,6 +21,16 @@ func crowd(c *Compiler) *Compiler {
 	c.groupNames.number = short[plan.PeerID](511)
 	c.classNames.number = short[plan.ClassID](127)
 	return c
+}
+
+// crowdAndHold holds some of the pods' and nodes' addresses of both families,
+// by ranges inside each other too.
+func crowdAndHold(c *Compiler) *Compiler {
+	c.Hold([]netip.Prefix{
+		netip.MustParsePrefix("10.0.0.0/24"), netip.MustParsePrefix("10.0.0.8/29"),
+		netip.MustParsePrefix("192.168.0.0/30"), netip.MustParsePrefix("fd00:1::/64"),
+	})
+	return crowd(c)
 }
 
 func short[K ~uint32](mask K) func([sha256.Size]byte, uint32) K {
@@ -55,7 +66,7 @@ func check(t *testing.T, c *Compiler, w *gen.World, kind func(*Compiler) *Compil
 
 // sequences runs a test on random worlds of every kind with changes to them.
 func sequences(t *testing.T, n int, test func(t *testing.T, kind func(*Compiler) *Compiler, r *rand.Rand, w *gen.World, changes []gen.Change)) {
-	for name, kind := range map[string]func(*Compiler) *Compiler{"numbers": whole, "crowded numbers": crowd} {
+	for name, kind := range map[string]func(*Compiler) *Compiler{"numbers": whole, "crowded numbers and held addresses": crowdAndHold} {
 		for _, shape := range []struct {
 			name string
 			gen.Shape

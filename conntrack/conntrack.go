@@ -124,7 +124,7 @@ func (t *Table) Revoke(ctx context.Context, p *plan.Plan, x *plan.Index, scope p
 }
 
 func (c Conn) packet(own map[netip.Addr]bool) plan.Packet {
-	return plan.Packet{From: c.From, To: c.To, Protocol: c.Protocol, Port: c.Port, FromNode: own[c.From]}
+	return plan.Packet{From: c.From, To: c.To, Protocol: c.Protocol, Port: c.Port, FromNode: own[c.From], ToNode: own[c.To]}
 }
 
 // nodeAddrs are the addresses that the node itself sends from.

@@ -2,6 +2,7 @@ package conntrack
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"time"
 
@@ -41,15 +42,12 @@ func (t *Table) concerned(ctx context.Context, p *plan.Plan, scope plan.Scope) (
 // addresses are those that a scope is about, unless they are many or not known
 // one by one.
 func addresses(p *plan.Plan, scope plan.Scope) (addrs []netip.Addr, known bool) {
-	if scope.All || len(scope.Ranges) > 0 || len(scope.Local)+len(scope.Peers) > manyAddrs {
+	if scope.All || len(scope.Ranges) > 0 || len(scope.Local)+len(scope.Peers)+len(scope.Unknown) > manyAddrs {
 		return nil, false
 	}
 	set := map[netip.Addr]struct{}{}
-	for addr := range scope.Local {
-		set[addr] = struct{}{}
-	}
-	for addr := range scope.Peers {
-		set[addr] = struct{}{}
+	for _, some := range []map[netip.Addr]struct{}{scope.Local, scope.Peers, scope.Unknown} {
+		maps.Copy(set, some)
 	}
 	if len(scope.Classes) > 0 {
 		for addr, local := range p.Local {

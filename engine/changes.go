@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/bulkhead-dev/bulkhead/cluster"
@@ -77,6 +78,13 @@ func (e *Engine) SetEndpoints(s *cluster.Endpoints) {
 // DeleteEndpoints tells that a service leads nowhere.
 func (e *Engine) DeleteEndpoints(name cluster.Name) {
 	e.tell(func(c *compile.Compiler) { c.DeleteEndpoints(name) })
+}
+
+// Hold tells which addresses the node gives to its pods, in place of what was
+// told before. Packets from and to those whose pod is not known are not let
+// through.
+func (e *Engine) Hold(prefixes []netip.Prefix) {
+	e.tell(func(c *compile.Compiler) { c.Hold(prefixes) })
 }
 
 // known is what the last Sync told.

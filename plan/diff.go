@@ -22,6 +22,8 @@ type Diff struct {
 	Wider   map[PeerID]Edit[PeerID]
 	Addrs   map[netip.Addr]Edit[PeerID]
 	Ranges  map[Range]Edit[PeerID]
+	Held    map[Range]Edit[struct{}]
+	Known   map[netip.Addr]Edit[struct{}]
 	Local   map[netip.Addr]Edit[Local]
 	Classes map[ClassID]ClassEdit
 }
@@ -42,6 +44,8 @@ func Compare(a, b *Plan) Diff {
 		Wider:  edits(a.Wider, b.Wider, same[PeerID]),
 		Addrs:  edits(a.Addrs, b.Addrs, same[PeerID]),
 		Ranges: edits(a.Ranges, b.Ranges, same[PeerID]),
+		Held:   edits(a.Held, b.Held, same[struct{}]),
+		Known:  edits(a.Known, b.Known, same[struct{}]),
 		Local:  edits(a.Local, b.Local, same[Local]),
 	}
 	for id, e := range edits(a.Classes, b.Classes, (*Class).equal) {
@@ -59,14 +63,14 @@ func Compare(a, b *Plan) Diff {
 
 // Empty tells whether the diff changes nothing.
 func (d Diff) Empty() bool {
-	return len(d.Peers)+len(d.Wider)+len(d.Addrs)+len(d.Ranges)+len(d.Local)+len(d.Classes) == 0
+	return len(d.Peers)+len(d.Wider)+len(d.Addrs)+len(d.Ranges)+len(d.Held)+len(d.Known)+len(d.Local)+len(d.Classes) == 0
 }
 
 // Len is the number of table entries that the diff touches: addresses, ranges,
-// wider groups, local pods, classes that come, go or get another default, and
+// wider groups, local pods, what is held and known, classes that come, go or get another default, and
 // rows. What only people read does not count.
 func (d Diff) Len() int {
-	n := len(d.Wider) + len(d.Addrs) + len(d.Ranges) + len(d.Local)
+	n := len(d.Wider) + len(d.Addrs) + len(d.Ranges) + len(d.Held) + len(d.Known) + len(d.Local)
 	for _, e := range d.Classes {
 		if e.Old == nil || e.New == nil || e.Old.Default != e.New.Default {
 			n++
@@ -83,6 +87,8 @@ func (d Diff) Apply(p *Plan) {
 	apply(p.Wider, d.Wider)
 	apply(p.Addrs, d.Addrs)
 	apply(p.Ranges, d.Ranges)
+	apply(p.Held, d.Held)
+	apply(p.Known, d.Known)
 	apply(p.Local, d.Local)
 	for id, e := range d.Classes {
 		if e.New == nil {

@@ -25,6 +25,12 @@ func (d Diff) Text() string {
 	for _, r := range slices.SortedFunc(maps.Keys(d.Ranges), Range.Compare) {
 		writeEdit(&b, d.Ranges[r], func(id PeerID) []string { return []string{rangeLine(r, id)} })
 	}
+	for _, r := range slices.SortedFunc(maps.Keys(d.Held), Range.Compare) {
+		writeEdit(&b, d.Held[r], func(struct{}) []string { return []string{heldLine(r)} })
+	}
+	for _, addr := range sortedAddrs(d.Known) {
+		writeEdit(&b, d.Known[addr], func(struct{}) []string { return []string{knownLine(addr)} })
+	}
 	for _, addr := range sortedAddrs(d.Local) {
 		writeEdit(&b, d.Local[addr], func(l Local) []string { return []string{localLine(addr, l)} })
 	}

@@ -13,8 +13,9 @@ import (
 // it belongs to one goroutine, and Update must follow every change of the plan.
 type Index struct {
 	plan    *Plan
-	v4, v6  []Range // sorted
-	stale   bool    // v4 and v6 are to be made anew
+	v4, v6  sortedRanges
+	stale   bool       // v4 and v6 are to be made anew
+	held    *heldIndex // nil: it is to be made anew
 	classes map[ClassID]*classIndex
 	worse   map[step]bool
 }
@@ -49,6 +50,9 @@ func NewIndex(p *Plan) *Index {
 // Update tells the index that the diff has become part of its plan.
 func (x *Index) Update(d Diff) {
 	x.stale = x.stale || len(d.Ranges) > 0
+	if len(d.Held) > 0 {
+		x.held = nil
+	}
 	for id := range d.Classes {
 		delete(x.classes, id)
 	}
@@ -59,7 +63,13 @@ func (x *Index) Update(d Diff) {
 
 // Trace is Plan.Trace.
 func (x *Index) Trace(packet Packet) traffic.Verdict {
-	if packet.FromNode || packet.From == packet.To {
+	if packet.FromNode {
+		return traffic.Allow
+	}
+	if x.holds(packet) {
+		return traffic.Deny
+	}
+	if packet.From == packet.To {
 		return traffic.Allow
 	}
 	if x.allows(x.plan.Local[packet.From].Egress, packet.To, packet) &&
@@ -100,24 +110,16 @@ func (x *Index) rangeOf(addr netip.Addr) PeerID {
 	if addr.BitLen() == 128 {
 		ranges = x.v6
 	}
-	i := sort.Search(len(ranges), func(i int) bool { return !ranges[i].Last.Less(addr) })
-	if i == len(ranges) || !ranges[i].Contains(addr) {
+	r, ok := ranges.find(addr)
+	if !ok {
 		return 0
 	}
-	return x.plan.Ranges[ranges[i]]
+	return x.plan.Ranges[r]
 }
 
 func (x *Index) sortRanges() {
-	x.v4, x.v6, x.stale = x.v4[:0], x.v6[:0], false
-	for r := range x.plan.Ranges {
-		if r.First.BitLen() == 32 {
-			x.v4 = append(x.v4, r)
-		} else {
-			x.v6 = append(x.v6, r)
-		}
-	}
-	slices.SortFunc(x.v4, Range.Compare)
-	slices.SortFunc(x.v6, Range.Compare)
+	x.v4, x.v6 = sortRanges(x.plan.Ranges)
+	x.stale = false
 }
 
 func (x *Index) class(id ClassID) *classIndex {

@@ -13,6 +13,8 @@ type document struct {
 	Peers     []peerDocument  `json:"peers"`
 	Addresses []addrDocument  `json:"addresses"`
 	Ranges    []rangeDocument `json:"ranges"`
+	Held      []heldDocument  `json:"held,omitempty"`
+	Known     []netip.Addr    `json:"known,omitempty"`
 	Local     []localDocument `json:"local"`
 	Classes   []classDocument `json:"classes"`
 }
@@ -32,6 +34,11 @@ type rangeDocument struct {
 	First netip.Addr `json:"first"`
 	Last  netip.Addr `json:"last"`
 	Peer  string     `json:"peer"`
+}
+
+type heldDocument struct {
+	First netip.Addr `json:"first"`
+	Last  netip.Addr `json:"last"`
 }
 
 type localDocument struct {
@@ -78,6 +85,10 @@ func (p *Plan) MarshalJSON() ([]byte, error) {
 	for _, r := range slices.SortedFunc(maps.Keys(p.Ranges), Range.Compare) {
 		d.Ranges = append(d.Ranges, rangeDocument{r.First, r.Last, p.Ranges[r].String()})
 	}
+	for _, r := range slices.SortedFunc(maps.Keys(p.Held), Range.Compare) {
+		d.Held = append(d.Held, heldDocument(r))
+	}
+	d.Known = sortedAddrs(p.Known)
 	for _, addr := range sortedAddrs(p.Local) {
 		l := p.Local[addr]
 		d.Local = append(d.Local, localDocument{addr, l.Egress.orNone(), l.Ingress.orNone()})

@@ -54,11 +54,11 @@ func (r *reader) line(l string) error {
 	}
 	entries := map[string]func(string) error{
 		"plan": r.head, "peer": r.peer, "wider": r.wider, "address": r.addr,
-		"range": r.rng, "local": r.local, "class": r.class,
+		"range": r.rng, "held": r.held, "known": r.known, "local": r.local, "class": r.class,
 	}
 	entry, ok := entries[word]
 	if !ok {
-		return fmt.Errorf("unknown entry %q: use peer, wider, address, range, local or class", word)
+		return fmt.Errorf("unknown entry %q: use peer, wider, address, range, held, known, local or class", word)
 	}
 	r.below = nil
 	return entry(rest)
@@ -132,6 +132,22 @@ func (r *reader) rng(rest string) error {
 		return err
 	}
 	return put(r.plan.Ranges, "range", rng, id)
+}
+
+func (r *reader) held(rest string) error {
+	rng, err := parseRange(rest)
+	if err != nil {
+		return err
+	}
+	return put(r.plan.Held, "held", rng, struct{}{})
+}
+
+func (r *reader) known(rest string) error {
+	addr, err := netip.ParseAddr(rest)
+	if err != nil {
+		return fmt.Errorf("parse address: %w", err)
+	}
+	return put(r.plan.Known, "known", addr, struct{}{})
 }
 
 func (r *reader) local(rest string) error {
@@ -306,11 +322,11 @@ func (p *Plan) check() error {
 			}
 		}
 	}
-	ranges := slices.SortedFunc(maps.Keys(p.Ranges), Range.Compare)
-	for i := 1; i < len(ranges); i++ {
-		if ranges[i-1].Contains(ranges[i].First) {
-			return fmt.Errorf("ranges %s and %s overlap", ranges[i-1], ranges[i])
-		}
+	if err := checkOverlap("ranges", p.Ranges); err != nil {
+		return err
+	}
+	if err := checkOverlap("held ranges", p.Held); err != nil {
+		return err
 	}
 	for id, class := range p.Classes {
 		rows := slices.SortedFunc(maps.Keys(class.Rows), Row.Compare)
@@ -319,6 +335,16 @@ func (p *Plan) check() error {
 			if a.AnyPeer == b.AnyPeer && a.Peer == b.Peer && a.Protocol == b.Protocol && b.From <= a.To {
 				return fmt.Errorf("class %s: rows \"%s\" and \"%s\" overlap", id, a, b)
 			}
+		}
+	}
+	return nil
+}
+
+func checkOverlap[V any](what string, ranges map[Range]V) error {
+	sorted := slices.SortedFunc(maps.Keys(ranges), Range.Compare)
+	for i := 1; i < len(sorted); i++ {
+		if sorted[i-1].Contains(sorted[i].First) {
+			return fmt.Errorf("%s %s and %s overlap", what, sorted[i-1], sorted[i])
 		}
 	}
 	return nil

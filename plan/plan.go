@@ -60,6 +60,12 @@ type Plan struct {
 	Addrs map[netip.Addr]PeerID
 	// Ranges are the groups of all other addresses.
 	Ranges map[Range]PeerID
+	// Held are addresses that the node gives to its pods. Those of them that are
+	// not Known are not let through: a pod has its address before anybody knows
+	// its policies. They do not overlap.
+	Held map[Range]struct{}
+	// Known are the addresses in Held that some pod or node has.
+	Known map[netip.Addr]struct{}
 	// Local are the node's own pods that some policy selects.
 	Local   map[netip.Addr]Local
 	Classes map[ClassID]*Class
@@ -73,6 +79,8 @@ func New(node string) *Plan {
 		Wider:   map[PeerID]PeerID{},
 		Addrs:   map[netip.Addr]PeerID{},
 		Ranges:  map[Range]PeerID{},
+		Held:    map[Range]struct{}{},
+		Known:   map[netip.Addr]struct{}{},
 		Local:   map[netip.Addr]Local{},
 		Classes: map[ClassID]*Class{},
 	}

@@ -48,6 +48,7 @@ func randomPlan(r *rand.Rand) *Plan {
 		p.Ranges[Range{netip.AddrFrom4([4]byte{10, 0, 0, first}), netip.AddrFrom4([4]byte{10, 0, 0, last})}] = randomPeer(r)
 	}
 	p.Ranges[Range{netip.MustParseAddr("fd00::1"), netip.MustParseAddr("fd00::8")}] = randomPeer(r)
+	randomHeld(r, p)
 	classes := 1 + r.IntN(4)
 	for id := ClassID(1); id <= ClassID(classes); id++ {
 		p.Classes[id] = randomClass(r, id)
@@ -56,6 +57,22 @@ func randomPlan(r *rand.Rand) *Plan {
 		p.Local[randomAddr(r)] = Local{Egress: ClassID(r.IntN(classes + 1)), Ingress: ClassID(r.IntN(classes + 1))}
 	}
 	return p
+}
+
+// randomHeld holds two short ranges in some plans, with room between them.
+func randomHeld(r *rand.Rand, p *Plan) {
+	if r.IntN(2) == 0 {
+		return
+	}
+	first := byte(r.IntN(6))
+	p.Held[Range{netip.AddrFrom4([4]byte{10, 0, 0, first}), netip.AddrFrom4([4]byte{10, 0, 0, first + 2})}] = struct{}{}
+	p.Held[Range{netip.AddrFrom4([4]byte{10, 0, 0, first + 4}), netip.AddrFrom4([4]byte{10, 0, 0, first + 4})}] = struct{}{}
+	if r.IntN(2) == 0 {
+		p.Held[Range{netip.MustParseAddr("fd00::4"), netip.MustParseAddr("fd00::7")}] = struct{}{}
+	}
+	for range r.IntN(12) {
+		p.Known[randomAddr(r)] = struct{}{}
+	}
 }
 
 func randomClass(r *rand.Rand, id ClassID) *Class {
@@ -84,7 +101,7 @@ func randomClass(r *rand.Rand, id ClassID) *Class {
 func randomPacket(r *rand.Rand) Packet {
 	return Packet{
 		From: randomAddr(r), To: randomAddr(r),
-		Protocol: protocols[r.IntN(len(protocols))], Port: uint16(r.IntN(12)), FromNode: r.IntN(20) == 0,
+		Protocol: protocols[r.IntN(len(protocols))], Port: uint16(r.IntN(12)), FromNode: r.IntN(20) == 0, ToNode: r.IntN(20) == 0,
 	}
 }
 
@@ -101,7 +118,7 @@ func change(t testing.TB, p *Plan, r *rand.Rand) *Plan {
 	other := randomPlan(r)
 	for range 1 + r.IntN(2) {
 		addr := randomAddr(r)
-		switch r.IntN(6) {
+		switch r.IntN(8) {
 		case 0, 1:
 			b.Addrs[addr] = randomPeer(r)
 		case 2:
@@ -114,6 +131,10 @@ func change(t testing.TB, p *Plan, r *rand.Rand) *Plan {
 			}
 		case 5:
 			b.Ranges = other.Ranges
+		case 6:
+			delete(b.Known, addr)
+		case 7:
+			b.Held = other.Held
 		}
 	}
 	return b

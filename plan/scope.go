@@ -15,6 +15,8 @@ type Scope struct {
 	// Peers and Ranges are addresses of other ends that changed their group.
 	Peers  map[netip.Addr]struct{}
 	Ranges []Range
+	// Unknown are addresses that came to be held, or whose pod is gone.
+	Unknown map[netip.Addr]struct{}
 	// Classes are those that allow less; every connection of their pods is
 	// concerned.
 	Classes map[ClassID]struct{}
@@ -24,13 +26,19 @@ type Scope struct {
 
 // Empty tells whether no connection is concerned.
 func (s Scope) Empty() bool {
-	return !s.All && len(s.Local)+len(s.Peers)+len(s.Ranges)+len(s.Classes) == 0
+	return !s.All && len(s.Local)+len(s.Peers)+len(s.Ranges)+len(s.Unknown)+len(s.Classes) == 0
 }
 
 // Contains tells whether a connection between two addresses is concerned; p is
 // the plan that the diff has become part of.
 func (s Scope) Contains(p *Plan, from, to netip.Addr) bool {
-	return s.All || s.touches(p.Local[from].Egress, from, to) || s.touches(p.Local[to].Ingress, to, from)
+	return s.All || s.unknown(from) || s.unknown(to) ||
+		s.touches(p.Local[from].Egress, from, to) || s.touches(p.Local[to].Ingress, to, from)
+}
+
+func (s Scope) unknown(addr netip.Addr) bool {
+	_, unknown := s.Unknown[addr]
+	return unknown
 }
 
 func (s Scope) touches(class ClassID, local, peer netip.Addr) bool {
@@ -86,6 +94,7 @@ func (d Diff) scopeOfTables() Scope {
 			note(&s.Classes, id)
 		}
 	}
+	d.scopeOfHeld(&s)
 	for _, e := range d.Wider {
 		s.All = s.All || e.Had && e.Has
 	}

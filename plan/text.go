@@ -24,6 +24,8 @@ import (
 //	wider 5b0c1c7e 1f2e3d4c
 //	address 10.0.0.7 5b0c1c7e
 //	range 10.0.0.0-10.255.255.255 1f2e3d4c
+//	held 10.0.0.0-10.0.0.255
+//	known 10.0.0.9
 //	local 10.0.0.9 egress 00000000 ingress 3b4c5d6e
 //	class 3b4c5d6e ingress default deny
 //	  policy shop/backend
@@ -42,6 +44,12 @@ func Text(p *Plan) string {
 	}
 	for _, r := range slices.SortedFunc(maps.Keys(p.Ranges), Range.Compare) {
 		line(&b, rangeLine(r, p.Ranges[r]))
+	}
+	for _, r := range slices.SortedFunc(maps.Keys(p.Held), Range.Compare) {
+		line(&b, heldLine(r))
+	}
+	for _, addr := range sortedAddrs(p.Known) {
+		line(&b, knownLine(addr))
 	}
 	for _, addr := range sortedAddrs(p.Local) {
 		line(&b, localLine(addr, p.Local[addr]))
@@ -74,6 +82,10 @@ func addrLine(addr netip.Addr, id PeerID) string {
 }
 
 func rangeLine(r Range, id PeerID) string { return "range " + r.String() + " " + id.String() }
+
+func heldLine(r Range) string { return "held " + r.String() }
+
+func knownLine(addr netip.Addr) string { return "known " + addr.String() }
 
 func localLine(addr netip.Addr, l Local) string {
 	return fmt.Sprintf("local %s egress %s ingress %s", addr, l.Egress, l.Ingress)

@@ -17,6 +17,10 @@ address 10.0.0.7 0000000a
 address fd00::7 0000000a
 range 9.0.0.0-9.255.255.255 0000000b
 range fd00::-fd00::ff 0000000b
+held 10.0.0.0-10.0.0.255
+held 10.0.1.7-10.0.1.7
+known 10.0.0.7
+known fd00::7
 local 10.0.0.9 egress 00000000 ingress 000000c1
 class 000000c1 ingress default deny
   policy shop/backend
@@ -79,6 +83,9 @@ func TestParseNamesTheLineThatIsWrong(t *testing.T) {
 		"plan n\nrange 10.0.0.9-10.0.0.1 0000000a":                                    "line 2: range",
 		"plan n\nrange 10.0.0.9-fd00::1 0000000a":                                     "line 2: range",
 		"plan n\nrange 10.0.0.9 0000000a":                                             "line 2: parse last address",
+		"plan n\nheld 10.0.0.9":                                                       "line 2: parse last address",
+		"plan n\nheld 10.0.0.0-10.0.0.9\nheld 10.0.0.9-10.0.0.12":                     "held ranges 10.0.0.0-10.0.0.9 and 10.0.0.9-10.0.0.12 overlap",
+		"plan n\nknown 10.0.0.9 0000000a":                                             "line 2: parse address",
 		"plan n\nlocal 10.0.0.1 egress 1":                                             "line 2: want \"local",
 		"plan n\nclass 00000000 egress default deny":                                  "line 2: class 00000000 stands for no policy",
 		"plan n\nclass 00000001 sideways default deny":                                `line 2: unknown direction "sideways"`,
@@ -130,8 +137,8 @@ func TestJSONHoldsEveryTable(t *testing.T) {
 	if err := json.Unmarshal(text, &d); err != nil {
 		t.Fatal(err)
 	}
-	got := []int{len(d.Peers), len(d.Addresses), len(d.Ranges), len(d.Local), len(d.Classes), len(d.Classes[0].Rows)}
-	if want := []int{2, 2, 2, 1, 1, 5}; !reflect.DeepEqual(got, want) {
+	got := []int{len(d.Peers), len(d.Addresses), len(d.Ranges), len(d.Held), len(d.Known), len(d.Local), len(d.Classes), len(d.Classes[0].Rows)}
+	if want := []int{2, 2, 2, 2, 2, 1, 1, 5}; !reflect.DeepEqual(got, want) {
 		t.Errorf("lengths %v, want %v:\n%s", got, want, text)
 	}
 	p.Classes[0xc1].Audit = true

@@ -13,13 +13,22 @@ type Packet struct {
 	Port     uint16 // the destination port; of ICMP its type and code (traffic.ICMPPort), of others without ports zero
 	// FromNode: the packet was sent by the node itself, not by a pod.
 	FromNode bool
+	// ToNode: the packet goes to the node itself. It matters where an address of
+	// the node lies among those of its pods, such as a bridge's.
+	ToNode bool
 }
 
-// Trace judges a packet by the tables as the kernel does: the sender's egress
-// class, then the receiver's ingress class. A pod that talks to itself is not
-// filtered, nor is what the node sends to its own pods.
+// Trace judges a packet by the tables as the kernel does: whether an end is held,
+// the sender's egress class, then the receiver's ingress class. A pod that talks
+// to itself is not filtered, nor is what the node sends to its own pods.
 func (p *Plan) Trace(packet Packet) traffic.Verdict {
-	if packet.FromNode || packet.From == packet.To {
+	if packet.FromNode {
+		return traffic.Allow
+	}
+	if p.holds(packet) {
+		return traffic.Deny
+	}
+	if packet.From == packet.To {
 		return traffic.Allow
 	}
 	if !p.allows(p.Local[packet.From].Egress, packet.To, packet) {

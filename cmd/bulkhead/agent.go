@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"time"
 
@@ -41,6 +42,8 @@ type agentFlags struct {
 	mode                        string
 	beside                      agent.Beside
 	resetTCP                    bool
+	hold                        string
+	podCIDRs                    []string
 	logFormat                   string
 	logLevel                    slog.Level
 }
@@ -76,6 +79,8 @@ func (f *agentFlags) add(cmd *cobra.Command) {
 	enforce.flags.StringVar(&f.mode, "mode", cluster.ModeEnforce, "`enforce|audit`: in audit, what policies deny is logged and let through; namespaces choose with the label "+cluster.ModeLabel)
 	enforce.flags.Var(&f.beside, "beside", "on a node where another policy engine filters: wait until it is gone, audit, or enforce as if alone")
 	enforce.flags.BoolVar(&f.resetTCP, "reset-tcp", false, "answer denied TCP packets with a reset, so that programs fail at once")
+	enforce.flags.StringVar(&f.hold, "hold", holdAuto, "`auto|off`: addresses of this node's pods are shut off until it is known which pod has them, or not")
+	enforce.flags.StringSliceVar(&f.podCIDRs, "pod-cidr", nil, "the addresses that this node gives to its pods, for --hold; without it, those of the node's spec.podCIDRs")
 	report := newFlagGroup("Reports")
 	report.flags.StringVar(&f.listen, "listen", agentAddress, "`ADDRESS:PORT` for health, metrics and bulkhead status; empty: none")
 	report.flags.StringVar(&f.logFormat, "log-format", "text", "how to log: text|json")
@@ -93,10 +98,31 @@ func (f *agentFlags) check() error {
 		return errors.New("no node name: give --node-name, or set NODE_NAME by the downward API")
 	case f.mode != cluster.ModeEnforce && f.mode != cluster.ModeAudit:
 		return fmt.Errorf("unknown mode %q: use %s or %s", f.mode, cluster.ModeEnforce, cluster.ModeAudit)
+	case f.hold != holdAuto && f.hold != holdOff:
+		return fmt.Errorf("unknown choice --hold %q: use %s or %s", f.hold, holdAuto, holdOff)
 	case f.logFormat != "text" && f.logFormat != "json":
 		return fmt.Errorf("unknown log format %q: use text or json", f.logFormat)
 	}
 	return nil
+}
+
+// The choices of --hold.
+const (
+	holdAuto = "auto"
+	holdOff  = "off"
+)
+
+// prefixes reads --pod-cidr.
+func (f *agentFlags) prefixes() ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, text := range f.podCIDRs {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("--pod-cidr %q: must be a CIDR, for example 10.244.1.0/24", text)
+		}
+		all = append(all, p)
+	}
+	return all, nil
 }
 
 func (f *agentFlags) logger(w io.Writer) *slog.Logger {
@@ -114,7 +140,10 @@ func (f *agentFlags) run(ctx context.Context, stderr io.Writer) (err error) {
 	log := f.logger(stderr)
 	options := agent.Options{
 		Node: f.node, Version: version(), Log: log,
-		Audit: f.mode == cluster.ModeAudit, Look: neighbour.Kernel, Beside: f.beside,
+		Audit: f.mode == cluster.ModeAudit, Look: neighbour.Kernel, Beside: f.beside, Hold: agent.Hold{Off: f.hold == holdOff},
+	}
+	if options.Hold.PodCIDRs, err = f.prefixes(); err != nil {
+		return badInput(err)
 	}
 	var background []func(context.Context)
 	if options.Source, err = f.source(log, &options, &background); err != nil {

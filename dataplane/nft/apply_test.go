@@ -51,6 +51,7 @@ func list(t *testing.T, s *space.Space, args ...string) string {
 func smallPlan() *plan.Plan {
 	p := plan.New("one")
 	a, b, c := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("fd00::3")
+	c4, b6 := netip.MustParseAddr("10.0.0.7"), netip.MustParseAddr("fd00::2")
 	p.Peers[1] = []string{"pods {app=web}"}
 	p.Peers[2] = []string{"net 0.0.0.0/0"}
 	p.Wider[1] = 2
@@ -58,6 +59,9 @@ func smallPlan() *plan.Plan {
 	p.Ranges[plan.Range{First: netip.MustParseAddr("10.0.0.0"), Last: netip.MustParseAddr("10.0.0.255")}] = 2
 	p.Ranges[plan.Range{First: netip.MustParseAddr("10.0.1.0"), Last: netip.MustParseAddr("255.255.255.255")}] = 1
 	p.Ranges[plan.Range{First: netip.MustParseAddr("fd00::"), Last: netip.MustParseAddr("fd00::ffff")}] = 2
+	p.Held[plan.Range{First: a, Last: c4}] = struct{}{}
+	p.Held[plan.Range{First: b6, Last: b6}] = struct{}{}
+	p.Known[b], p.Known[c] = struct{}{}, struct{}{}
 	p.Local[b] = plan.Local{Egress: 7, Ingress: 8}
 	p.Local[c] = plan.Local{Ingress: 8}
 	p.Classes[7] = &plan.Class{Direction: traffic.Egress, Default: traffic.Allow, Policies: []string{"x/out"}, Rows: map[plan.Row]traffic.Verdict{

@@ -38,6 +38,7 @@ func (r *ruleset) addBase(node string, resetTCP bool) error {
 	r.addBaseSets()
 	for _, add := range []func() error{
 		r.addPeerChains, r.addReply, r.addTurned, r.addJudge, r.addPrerouting, r.addOutput, r.addRelated,
+		r.addHeld,
 	} {
 		if err := add(); err != nil {
 			return err
@@ -61,6 +62,7 @@ func (r *ruleset) addBaseSets() {
 		for _, direction := range directions {
 			r.addSet(mapOfPods(direction, f), addr.mapTo(nftables.TypeClassID), "local pods and their classes")
 		}
+		r.addHeldSets(f)
 		r.addSet(setSelf+f.suffix, setOf(f.addr, f.addr), "a local pod that talks to itself")
 	}
 	for _, direction := range directions {
@@ -89,14 +91,20 @@ func baseHook(number uint32) hook {
 }
 
 func (r *ruleset) addPrerouting() error {
-	return r.addChain(chainPrerouting, "what pods and the network send", baseHook(unix.NF_INET_PRE_ROUTING),
-		text{"connections that were judged and are allowed", exprs(hasLabel(dataplane.LabelAllowed), accept())},
-		text{"only from this link", exprs(icmp6(setND, 255), accept())},
-		text{"only from this link", exprs(icmp6(setMLD, 1), accept())},
-		text{"", exprs(hasState(stateRelated), jump(chainRelated))},
-		text{"a pod's answer to its own node", exprs(isReply(), toLocal(), accept())},
+	rules := []text{
+		{"connections that were judged and are allowed", exprs(hasLabel(dataplane.LabelAllowed), accept())},
+		{"only from this link", exprs(icmp6(setND, 255), accept())},
+		{"only from this link", exprs(icmp6(setMLD, 1), accept())},
+		{"", exprs(hasState(stateRelated), jump(chainRelated))},
+		{"a pod's answer to its own node", exprs(isReply(), toLocal(), accept())},
+	}
+	for _, f := range families {
+		rules = append(rules, heldRules(f)...)
+	}
+	rules = append(rules,
 		text{"", jump(chainJudge)},
 		text{"judged and allowed", setLabel(dataplane.LabelAllowed)})
+	return r.addChain(chainPrerouting, "what pods and the network send", baseHook(unix.NF_INET_PRE_ROUTING), rules...)
 }
 
 // addOutput is for what the node itself sends. To its own pods it may send

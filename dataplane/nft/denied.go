@@ -34,13 +34,18 @@ func (d *Dataplane) Denied(ctx context.Context) (map[plan.ClassID]Denied, error)
 		if !ok || rest != "" {
 			continue
 		}
-		data := attr.Find(m, unix.NFTA_OBJ_DATA)
-		denied[id] = Denied{
-			Packets: wide(attr.Find(data, unix.NFTA_COUNTER_PACKETS)),
-			Bytes:   wide(attr.Find(data, unix.NFTA_COUNTER_BYTES)),
-		}
+		denied[id] = valueOf(m)
 	}
 	return denied, nil
+}
+
+// valueOf is what a counter counted.
+func valueOf(counter []byte) Denied {
+	data := attr.Find(counter, unix.NFTA_OBJ_DATA)
+	return Denied{
+		Packets: wide(attr.Find(data, unix.NFTA_COUNTER_PACKETS)),
+		Bytes:   wide(attr.Find(data, unix.NFTA_COUNTER_BYTES)),
+	}
 }
 
 // wide is the value of an attribute of 8 bytes, zero if it has others.

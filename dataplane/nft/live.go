@@ -73,7 +73,15 @@ func (r *ruleset) plan() (*plan.Plan, error) {
 		for _, e := range r.elements(mapPeers + f.suffix) {
 			p.Addrs[address(e.key)] = peerID(e.data)
 		}
-		r.ranges(f, p)
+		for span, e := range r.spans(f, mapRanges) {
+			p.Ranges[span] = peerID(e.data)
+		}
+		for span := range r.spans(f, setHeld) {
+			p.Held[span] = struct{}{}
+		}
+		for _, e := range r.elements(setKnown + f.suffix) {
+			p.Known[address(e.key)] = struct{}{}
+		}
 		if err := r.locals(f, p); err != nil {
 			return nil, err
 		}
@@ -95,9 +103,10 @@ func address(key string) netip.Addr {
 
 func peerID(key string) plan.PeerID { return plan.PeerID(fromHostOrder(key)) }
 
-// ranges joins the starts and the ends of ranges.
-func (r *ruleset) ranges(f family, p *plan.Plan) {
-	elems := slices.SortedFunc(maps.Values(r.elements(mapRanges+f.suffix)), compareElements)
+// spans joins the starts and the ends of the ranges in a set.
+func (r *ruleset) spans(f family, set string) map[plan.Range]element {
+	spans := map[plan.Range]element{}
+	elems := slices.SortedFunc(maps.Values(r.elements(set+f.suffix)), compareElements)
 	for i, e := range elems {
 		if e.end {
 			continue
@@ -106,8 +115,9 @@ func (r *ruleset) ranges(f family, p *plan.Plan) {
 		if i+1 < len(elems) {
 			last = address(elems[i+1].key).Prev()
 		}
-		p.Ranges[plan.Range{First: address(e.key), Last: last}] = peerID(e.data)
+		spans[plan.Range{First: address(e.key), Last: last}] = e
 	}
+	return spans
 }
 
 func lastAddress(f family) netip.Addr {

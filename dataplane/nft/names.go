@@ -39,14 +39,19 @@ const (
 	chainPeerSource = "peer_source"
 	chainPeerDest   = "peer_dest"
 	chainDeny       = "deny"
+	chainHeld       = "held"
 
 	mapPeers  = "peers"
 	mapRanges = "ranges"
 	mapWider  = "wider"
+	setHeld   = "held"
+	setKnown  = "known"
 	setSelf   = "self"
 	setGroups = "groups"
 	setND     = "neighbour_discovery"
 	setMLD    = "listener_discovery"
+
+	counterHeld = "held"
 )
 
 // The maps of pods are named like a direction, those of their classes' chains

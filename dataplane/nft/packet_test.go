@@ -25,7 +25,11 @@ func counted(t *testing.T, d *Dataplane) func() uint64 {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var sum uint64
+		held, err := d.Held(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := held.Packets
 		for _, n := range all {
 			sum += n.Packets
 		}
@@ -75,7 +79,7 @@ func (c *chooser) packet(w *kerneltest.World, places []string) (from, to string,
 			break
 		}
 	}
-	packet = plan.Packet{Protocol: one(c, testProtocols), FromNode: from == kerneltest.NodeOne}
+	packet = plan.Packet{Protocol: one(c, testProtocols), FromNode: from == kerneltest.NodeOne, ToNode: to == kerneltest.NodeOne}
 	packet.From, packet.To = w.V4(from), w.V4(to)
 	if packet.Protocol == traffic.ICMPv6 || packet.Protocol != traffic.ICMP && c.IntN(2) == 0 {
 		packet.From, packet.To = w.V6(from), w.V6(to)

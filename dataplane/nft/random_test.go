@@ -2,8 +2,10 @@ package nft
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 
 	"github.com/bulkhead-dev/bulkhead/plan"
 	"github.com/bulkhead-dev/bulkhead/traffic"
@@ -44,6 +46,7 @@ func (c *chooser) plan() *plan.Plan {
 	}
 	c.ranges(p, c.from4)
 	c.ranges(p, c.from6)
+	c.held(p)
 	for i := range 1 + c.IntN(6) {
 		direction := one(c, []traffic.Direction{traffic.Ingress, traffic.Egress})
 		id := plan.ClassID(i+1) << (8 * c.IntN(4))
@@ -82,6 +85,31 @@ func (c *chooser) ranges(p *plan.Plan, from netip.Addr) {
 	}
 	if c.IntN(3) == 0 {
 		p.Ranges[plan.Range{First: next, Last: lastAddress(familyOf(next.BitLen()))}] = c.group()
+	}
+}
+
+// held holds ranges around some addresses in every third plan; most of what is
+// in them is known.
+func (c *chooser) held(p *plan.Plan) {
+	if c.IntN(3) > 0 {
+		return
+	}
+	for range 1 + c.IntN(2) {
+		addr := one(c, c.addrs)
+		bits := []int{addr.BitLen(), addr.BitLen() - 4}[c.IntN(2)]
+		block := netip.PrefixFrom(addr, bits).Masked()
+		span := plan.Range{First: block.Addr(), Last: block.Addr()}
+		for block.Contains(span.Last.Next()) {
+			span.Last = span.Last.Next()
+		}
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(p.Held)), func(o plan.Range) bool { return o.Contains(span.First) || span.Contains(o.First) }) {
+			p.Held[span] = struct{}{}
+		}
+	}
+	for _, addr := range c.addrs {
+		if c.IntN(3) > 0 {
+			p.Known[addr] = struct{}{}
+		}
 	}
 }
 

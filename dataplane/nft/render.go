@@ -27,6 +27,8 @@ func render(p *plan.Plan, resetTCP bool) (*ruleset, error) {
 	addAll(p.Wider, r.addWider)
 	addAll(p.Addrs, r.addAddr)
 	addAll(p.Ranges, r.addRange)
+	addAll(p.Held, r.addHeldRange)
+	addAll(p.Known, r.addKnown)
 	for addr, local := range p.Local {
 		if err := checkLocal(addr, local, p.Classes); err != nil {
 			return nil, err
@@ -70,8 +72,12 @@ func (r *ruleset) addAddr(addr netip.Addr, id plan.PeerID) {
 // addRange adds a range as the kernel has it: its first address with the value,
 // and the first address behind it as its end. The last range of all has no end.
 func (r *ruleset) addRange(span plan.Range, id plan.PeerID) {
-	set := mapRanges + familyOf(span.First.BitLen()).suffix
-	r.addElement(set, element{key: string(span.First.AsSlice()), data: string(hostOrder(uint32(id)))})
+	r.addSpan(mapRanges, span, string(hostOrder(uint32(id))))
+}
+
+func (r *ruleset) addSpan(set string, span plan.Range, data string) {
+	set += familyOf(span.First.BitLen()).suffix
+	r.addElement(set, element{key: string(span.First.AsSlice()), data: data})
 	if next := span.Last.Next(); next.IsValid() {
 		r.addElement(set, element{key: string(next.AsSlice()), end: true})
 	}

@@ -39,6 +39,8 @@ func (t *transaction) update(diff plan.Diff, desired *plan.Plan) error {
 	eachEdit(diff.Wider, from, to, (*ruleset).addWider)
 	eachEdit(diff.Addrs, from, to, (*ruleset).addAddr)
 	eachEdit(diff.Ranges, from, to, (*ruleset).addRange)
+	eachEdit(diff.Held, from, to, (*ruleset).addHeldRange)
+	eachEdit(diff.Known, from, to, (*ruleset).addKnown)
 	for addr, e := range diff.Local {
 		if err := checkLocal(addr, e.New, desired.Classes); err != nil {
 			return err

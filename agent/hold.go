@@ -1,0 +1,151 @@
+package agent
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/bulkhead-dev/bulkhead/cluster"
+	"github.com/bulkhead-dev/bulkhead/dataplane/nft"
+	"github.com/bulkhead-dev/bulkhead/printer"
+)
+
+// Hold is what an agent does with addresses of its node's pods that it does not
+// know whose they are: a pod sends and is sent to before its address is in the
+// API. The zero value shuts them off until then.
+type Hold struct {
+	// Off lets them through.
+	Off bool
+	// PodCIDRs are the addresses that the node gives to its pods; none: those
+	// that its Node object names.
+	PodCIDRs []netip.Prefix
+}
+
+// holding is what is held.
+type holding struct {
+	mu       sync.Mutex
+	prefixes []netip.Prefix
+	from     string     // who named them
+	last     nft.Denied // as the kernel counted last
+	packets  uint64
+}
+
+// HeldStatus is where pods that are not known yet are shut off.
+type HeldStatus struct {
+	// Ranges are their addresses; none: they are let through.
+	Ranges []netip.Prefix `json:"ranges,omitempty"`
+	// From is who named the ranges, or why there are none.
+	From string `json:"from"`
+	// Packets were stopped because of it.
+	Packets uint64 `json:"packets"`
+}
+
+// hold tells the engine what to hold, as of this node's object; nil: it does not
+// exist. The caller has the lock.
+func (a *Agent) hold(n *cluster.Node) {
+	prefixes, from := a.toHold(n)
+	a.engine.Hold(prefixes)
+	switch news := a.holding.set(prefixes, from); {
+	case news && len(prefixes) > 0:
+		a.log.Info("pods are shut off until their policies are known", "ranges", prefixes, "from", from)
+	case news:
+		a.log.Warn("pods are open until their policies are known", "because", from)
+	}
+}
+
+func (a *Agent) toHold(n *cluster.Node) (prefixes []netip.Prefix, from string) {
+	switch {
+	case a.options.Hold.Off:
+		return nil, "--hold off"
+	case a.audit:
+		return nil, "mode audit"
+	case len(a.options.Hold.PodCIDRs) > 0:
+		return a.options.Hold.PodCIDRs, "--pod-cidr"
+	case n != nil && len(n.PodCIDRs) > 0:
+		return n.PodCIDRs, "the node's spec.podCIDRs"
+	}
+	return nil, "the node has no spec.podCIDRs: see --pod-cidr"
+}
+
+// set tells whether that is another choice than before.
+func (h *holding) set(prefixes []netip.Prefix, from string) (news bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	news = from != h.from || !slices.Equal(prefixes, h.prefixes)
+	h.prefixes, h.from = prefixes, from
+	return news
+}
+
+// count takes the kernel's counter in; one that is lower than it was began anew.
+func (h *holding) count(now nft.Denied) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if now.Packets < h.last.Packets {
+		h.last = nft.Denied{}
+	}
+	h.packets += now.Packets - h.last.Packets
+	h.last = now
+}
+
+// heldCounting is a dataplane that counts what it held.
+type heldCounting interface {
+	Held(ctx context.Context) (nft.Denied, error)
+}
+
+// readHeld asks the kernel.
+func (a *Agent) readHeld() error {
+	d, ok := a.options.Dataplane.(heldCounting)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), countersWait)
+	defer cancel()
+	now, err := d.Held(ctx)
+	if err == nil {
+		a.holding.count(now)
+	}
+	return err
+}
+
+func (a *Agent) heldStatus() HeldStatus {
+	if err := a.readHeld(); err != nil {
+		a.log.Debug("held packets not read", "error", err)
+	}
+	a.holding.mu.Lock()
+	defer a.holding.mu.Unlock()
+	return HeldStatus{Ranges: a.holding.prefixes, From: a.holding.from, Packets: a.holding.packets}
+}
+
+func (s HeldStatus) cell() printer.Cell {
+	if len(s.Ranges) == 0 {
+		return printer.Cell{Text: "a pod is open until its policies are known (" + s.From + ")", Style: printer.Yellow}
+	}
+	ranges := make([]string, 0, len(s.Ranges))
+	for _, p := range s.Ranges {
+		ranges = append(ranges, p.String())
+	}
+	return plain("a pod of " + strings.Join(ranges, ",") + " is shut off until its policies are known")
+}
+
+var heldPackets = desc("held_packets_total", "Packets stopped because nobody knew yet which pod of this node has their address.")
+
+// heldCollector reads the count at each scrape.
+type heldCollector struct{ agent *Agent }
+
+// Describe is prometheus.Collector.
+func (c heldCollector) Describe(out chan<- *prometheus.Desc) { out <- heldPackets }
+
+// Collect is prometheus.Collector.
+func (c heldCollector) Collect(out chan<- prometheus.Metric) {
+	if err := c.agent.readHeld(); err != nil {
+		out <- prometheus.NewInvalidMetric(heldPackets, err)
+		return
+	}
+	c.agent.holding.mu.Lock()
+	defer c.agent.holding.mu.Unlock()
+	out <- prometheus.MustNewConstMetric(heldPackets, prometheus.CounterValue, float64(c.agent.holding.packets))
+}
