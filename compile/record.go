@@ -175,7 +175,11 @@ func (s *side) isWithout(r *record, n int32) bool {
 
 // refKey is a policy's full name; no part of it can hold a slash.
 func refKey(r policy.Ref) string {
-	return strings.Join([]string{r.Dialect.String(), r.Kind, r.Namespace, r.Name}, "/")
+	key := strings.Join([]string{r.Dialect.String(), r.Kind, r.Namespace, r.Name}, "/")
+	if r.Part != "" {
+		key += "/" + r.Part
+	}
+	return key
 }
 
 func (s *side) resolve(p *pod, rules *policy.Rules) {

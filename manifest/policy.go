@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,7 +22,7 @@ var policyKinds = append([]*kind{
 	policyKind("policy.networking.k8s.io/v1beta1", clusternp.Kind, true, adding(clusternp.Read), "spec.priority"),
 	policyKind("policy.networking.k8s.io/v1alpha1", clusternp.AdminKind, true, adding(clusternp.ReadAdmin), "spec.priority"),
 	policyKind("policy.networking.k8s.io/v1alpha1", clusternp.BaselineKind, true, adding(clusternp.ReadBaseline)),
-}, calicoKinds()...)
+}, slices.Concat(calicoKinds(), ciliumKinds())...)
 
 // adder reads an object into the set, and says what of it is not enforced.
 type adder[T any] func(*policy.Set, *T, policy.Source) ([]policy.Gap, field.ErrorList)

@@ -71,14 +71,22 @@ type Ref struct {
 	Kind      string // as in the object's kind field
 	Namespace string // empty for a cluster-wide policy
 	Name      string
+	// Part is which of its object's policies it is, such as "specs[1]"; empty for
+	// the first or only one.
+	Part string
 }
 
-// String is "namespace/name", or "name" for a cluster-wide policy.
+// String is "namespace/name", or "name" for a cluster-wide policy; the part of
+// an object of many follows: "namespace/name specs[1]".
 func (r Ref) String() string {
-	if r.Namespace == "" {
-		return r.Name
+	name := r.Name
+	if r.Namespace != "" {
+		name = r.Namespace + "/" + name
 	}
-	return r.Namespace + "/" + r.Name
+	if r.Part != "" {
+		name += " " + r.Part
+	}
+	return name
 }
 
 // MarshalText writes the reference as String does.

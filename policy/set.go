@@ -109,5 +109,6 @@ func compareRefs(a, b Ref) int {
 		strings.Compare(a.Kind, b.Kind),
 		strings.Compare(a.Namespace, b.Namespace),
 		strings.Compare(a.Name, b.Name),
+		strings.Compare(a.Part, b.Part),
 	)
 }

@@ -32,10 +32,34 @@ func peerWords(peer policy.Peer) string {
 	for _, p := range peer.And {
 		words += " that are " + peerWords(p)
 	}
-	for _, p := range peer.Not {
+	not, outside := withoutCluster(peer.Not)
+	if outside {
+		words += " outside the cluster"
+	}
+	for _, p := range not {
 		words += " but not " + peerWords(p)
 	}
 	return words
+}
+
+// withoutCluster takes all pods and all nodes out of what a peer must not be;
+// outside: both are there.
+func withoutCluster(not []policy.Peer) (rest []policy.Peer, outside bool) {
+	var found [2]bool
+	for _, p := range not {
+		switch p.String() {
+		case "pods":
+			found[0] = true
+		case "nodes":
+			found[1] = true
+		default:
+			rest = append(rest, p)
+		}
+	}
+	if found != [2]bool{true, true} {
+		return not, false
+	}
+	return rest, true
 }
 
 func itselfWords(peer policy.Peer) string {

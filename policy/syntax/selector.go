@@ -22,7 +22,7 @@ func Selector(s *metav1.LabelSelector, path *field.Path) (policy.Selector, field
 	}
 	if errs := validation.ValidateLabelSelector(s, validation.LabelSelectorValidationOptions{}, path); len(errs) > 0 {
 		for _, e := range errs {
-			addHint(e)
+			AddHint(e)
 		}
 		return nil, errs
 	}
@@ -86,9 +86,9 @@ func canonical(key string, operator selection.Operator, values []string) (*label
 	return labels.NewRequirement(key, operator, values)
 }
 
-// addHint completes a message of the API server's own validation with a way
+// AddHint completes a message of the API server's own validation with a way
 // out, where it has none.
-func addHint(e *field.Error) {
+func AddHint(e *field.Error) {
 	switch {
 	case strings.HasSuffix(e.Field, ".operator"):
 		e.Detail += ": use In, NotIn, Exists or DoesNotExist"

@@ -1,0 +1,127 @@
+package cilium
+
+import (
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/bulkhead-dev/bulkhead/policy"
+)
+
+// Peers that are the same in every policy.
+var (
+	allPods   = policy.Peer{Pods: &policy.PodSelector{}}
+	allNodes  = policy.Peer{Nodes: &policy.NodeSelector{}}
+	inCluster = []policy.Peer{allPods, allNodes}
+	world     = policy.Peer{Not: inCluster}
+)
+
+// readEndpoints: an endpoint selector means pods, of the policy's own namespace
+// unless it says which, or with a reserved label anything that Cilium gives labels
+// to.
+func (w *ruleReader) readEndpoints(path *field.Path) {
+	for i := range w.endpoints {
+		path := path.Index(i)
+		asked, ok := w.selector(&w.endpoints[i], path)
+		if !ok {
+			w.wrong = true
+			continue
+		}
+		if !asked.asksReserved() {
+			asked = w.ofPods(asked)
+		}
+		w.classes(w.ofThisCluster(asked, path, w.deny), path)
+	}
+}
+
+// ofPods is a selector without reserved labels as Cilium completes it.
+func (w *ruleReader) ofPods(asked requirements) requirements {
+	if !asked.asksNamespace() && !asked.asksNamespaceLabels() && w.ref.Namespace != "" {
+		asked = asked.inNamespace(w.ref.Namespace)
+	}
+	return asked
+}
+
+// classes adds what the requirements pick of each class.
+func (w *ruleReader) classes(asked requirements, path *field.Path) {
+	w.addPods(asked, path)
+	if asked.asksReserved() {
+		w.addNodes(asked, path)
+		w.addWorld(asked)
+	}
+}
+
+func (w *ruleReader) addPods(asked requirements, path *field.Path) {
+	left, picks := asked.of(pod)
+	if !picks {
+		return
+	}
+	s, ok := w.podSelector(left, path)
+	w.wrong = w.wrong || !ok
+	w.peers = append(w.peers, policy.Peer{Pods: &s})
+}
+
+func (w *ruleReader) addNodes(asked requirements, path *field.Path) {
+	for _, c := range []class{ownNode, otherNode} {
+		if left, picks := asked.of(c); picks {
+			w.addNode(c, left, path)
+		}
+	}
+}
+
+func (w *ruleReader) addNode(c class, left requirements, path *field.Path) {
+	s, ok := w.nodeSelector(left, path)
+	which := policy.OtherNode
+	if c == ownNode {
+		which, w.ownNode = policy.OwnNode, true
+	}
+	w.wrong = w.wrong || !ok
+	w.peers = append(w.peers, policy.Peer{Nodes: &policy.NodeSelector{Which: which, Nodes: s}})
+}
+
+func (w *ruleReader) addWorld(asked requirements) {
+	_, four := asked.of(world4)
+	_, six := asked.of(world6)
+	switch {
+	case four && six:
+		w.peers = append(w.peers, world)
+	case four:
+		w.peers = append(w.peers, outside(everything4))
+	case six:
+		w.peers = append(w.peers, outside(everything6))
+	}
+}
+
+// readNodes: the pod's own node is none of the nodes that a selector picks.
+func (w *ruleReader) readNodes(path *field.Path) {
+	for i := range w.nodes {
+		path := path.Index(i)
+		asked, ok := w.selector(&w.nodes[i], path)
+		if !ok {
+			w.wrong = true
+			continue
+		}
+		if left, picks := w.ofThisCluster(asked, path, w.deny).of(otherNode); picks {
+			w.addNode(otherNode, left, path)
+		}
+	}
+}
+
+func (w *ruleReader) readServices(path *field.Path) {
+	for i, s := range w.services {
+		path := path.Index(i)
+		switch {
+		case s.K8sServiceSelector != nil:
+			if _, ok := w.selector(&s.K8sServiceSelector.Selector, path.Child("k8sServiceSelector", "selector")); !ok {
+				w.wrong = true
+			}
+		case s.K8sService == nil:
+			w.mistake(field.Required(path, "give k8sService or k8sServiceSelector"))
+		case s.K8sService.ServiceName == "":
+			w.mistake(field.Required(path.Child("k8sService", "serviceName"), "give the service's name"))
+		}
+	}
+	w.unknown(path, "services are")
+}
+
+func (w *ruleReader) readGroups(path *field.Path) {
+	w.unknown(path, "groups of a cloud provider are")
+}
