@@ -124,10 +124,12 @@ func again(w *gen.World, c verdict.Connection) (verdict.Connection, bool) {
 
 func general(s gen.Shape) gen.Shape { s.General = true; return s }
 
+func mixed(s gen.Shape) gen.Shape { s.Mixed = true; return s }
+
 var shapes = []struct {
 	name string
 	gen.Shape
-}{{"NetworkPolicy", gen.Small}, {"general", general(gen.Small)}}
+}{{"NetworkPolicy", gen.Small}, {"general", general(gen.Small)}, {"mixed", mixed(gen.Small)}}
 
 func TestPlansAgreeWithTheEvaluator(t *testing.T) {
 	for _, shape := range shapes {
@@ -198,7 +200,7 @@ var mistakes = map[string]func(p *policy.Policy) *policy.Policy{
 		}
 	}),
 	"what a peer must not be forgotten": eachPeer(func(p *policy.Peer) {
-		if p.Not = nil; len(p.And) == 0 && p.Pods == nil && p.CIDR == nil && p.Nodes == nil && p.Networks == nil {
+		if p.Not = nil; len(p.And) == 0 && p.Pods == nil && p.CIDR == nil && p.Nodes == nil && p.Networks == nil && p.Services == nil {
 			p.CIDR = &policy.CIDR{Prefix: netip.MustParsePrefix("0.0.0.0/0")}
 		}
 	}),
@@ -216,6 +218,18 @@ var mistakes = map[string]func(p *policy.Policy) *policy.Policy{
 	"labels of networks forgotten": eachPeer(func(p *policy.Peer) {
 		if p.Networks != nil {
 			p.Networks = &policy.NetworkSelector{Dialect: p.Networks.Dialect, Name: p.Networks.Name}
+		}
+	}),
+	"services forgotten": eachPeer(func(p *policy.Peer) {
+		if p.Services != nil {
+			p.Services = &policy.ServiceSelector{Ports: p.Services.Ports}
+		}
+	}),
+	"ports of services forgotten": eachPeer(func(p *policy.Peer) {
+		if p.Services != nil {
+			s := *p.Services
+			s.Ports = false
+			p.Services = &s
 		}
 	}),
 	"ports that a rule leaves out forgotten": eachRule(func(r *policy.Rule) { r.NotPorts = nil }),
@@ -281,7 +295,7 @@ func TestTheComparisonFindsMistakes(t *testing.T) {
 			}
 			for i := range *count {
 				r := gen.Source(*seed, i)
-				w := gen.New(r, shapes[1].Shape)
+				w := gen.New(r, shapes[1+i%2].Shape)
 				d := compare(w, gen.Connections(r, w.Endpoints(), perWorld), warp, &seen{})
 				if d == nil {
 					continue

@@ -25,9 +25,10 @@ func TestPacketsAgreeOnRandomWorlds(t *testing.T) {
 		start = rand.Uint64()
 	}
 	t.Logf("random worlds start at -seed %d", start)
-	for name, general := range map[string]bool{"NetworkPolicy": false, "whole model": true} {
+	for name, shape := range map[string]gen.Shape{"NetworkPolicy": {}, "whole model": {General: true}, "mixed dialects": {Mixed: true}} {
 		t.Run(name, func(t *testing.T) {
-			tryWorlds(t, gen.Shape{Nodes: 2, Namespaces: 3, Pods: 9, Policies: 8, General: general}, start)
+			shape.Nodes, shape.Namespaces, shape.Pods, shape.Policies = 2, 3, 9, 8
+			tryWorlds(t, shape, start)
 		})
 	}
 }

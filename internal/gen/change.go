@@ -172,6 +172,9 @@ func (g *generator) changedPolicy() []Change {
 	if g.General {
 		other = g.general(0)
 	}
+	if g.Mixed {
+		other = g.mixed(0)
+	}
 	switch g.IntN(6) {
 	case 0:
 		p.Subject.Pods = other.Subject.Pods
@@ -211,10 +214,13 @@ func (g *generator) edited(rules, other *policy.Rules) *policy.Rules {
 // changedNetworks is a set of networks that comes, goes, or has other blocks or
 // labels.
 func (g *generator) changedNetworks() []Change {
-	if !g.General {
+	if !g.General && !g.Mixed {
 		return nil
 	}
 	n := g.networks(g.IntN(4))
+	if g.Mixed {
+		n = g.calicoNetworks(g.IntN(4))
+	}
 	if g.in(3) {
 		return []Change{func(t Target) { t.DeleteNetworks(n.Ref) }}
 	}
@@ -222,7 +228,7 @@ func (g *generator) changedNetworks() []Change {
 }
 
 func (g *generator) changedAccount() []Change {
-	if !g.General {
+	if !g.General && !g.Mixed {
 		return nil
 	}
 	a := g.account()
@@ -233,7 +239,7 @@ func (g *generator) changedAccount() []Change {
 }
 
 func (g *generator) changedEndpoints() []Change {
-	if !g.General {
+	if !g.General && !g.Mixed {
 		return nil
 	}
 	e := g.endpoints(g.IntN(4))
@@ -246,7 +252,7 @@ func (g *generator) changedEndpoints() []Change {
 // changedTier is a tier at another place, or with another end. Tiers do not go
 // while policies may be in them.
 func (g *generator) changedTier() []Change {
-	if !g.General {
+	if !g.General && !g.Mixed {
 		return nil
 	}
 	t := g.tier(g.IntN(3))

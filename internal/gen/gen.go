@@ -31,6 +31,8 @@ type Shape struct {
 	// and protocol. Otherwise they are what NetworkPolicy can say, and are read
 	// from NetworkPolicy objects.
 	General bool
+	// Mixed: policies are of all dialects, each read from an API object.
+	Mixed bool
 	// Disputed: some addresses are claimed by several pods, or by a pod and a
 	// node.
 	Disputed bool
@@ -53,6 +55,9 @@ func New(r *rand.Rand, s Shape) *World {
 	if s.General {
 		g.tiers()
 		g.networksAndAccounts()
+	}
+	if s.Mixed {
+		g.mixedCluster()
 	}
 	for n := range s.Policies {
 		g.world.Set.Add(g.policy(n))

@@ -19,7 +19,7 @@ func (g *generator) generalPeer() policy.Peer {
 	var p policy.Peer
 	switch g.IntN(8) {
 	case 0, 1:
-	case 2:
+	case 2, 3:
 		p.Services = g.serviceSelector()
 	default:
 		p = g.atom()
@@ -91,7 +91,7 @@ func (g *generator) expression(depth int, keys []string) string {
 	}
 	key := one(g, keys...)
 	value := func() string { return one(g, "a", "b", "c") }
-	if key == "ns" {
+	if key == "ns" || key == "projectcalico.org/namespace" || key == "projectcalico.org/name" {
 		value = func() string { return namespaceName(g.IntN(g.Namespaces)) }
 	}
 	switch g.IntN(6) {
@@ -149,13 +149,13 @@ func (g *generator) endpoints(n int) *cluster.Endpoints {
 	name := cluster.Name{Namespace: namespaceName(n % 2), Name: serviceName(n)}
 	var backends []cluster.Backend
 	ports := func() (list []cluster.ServedPort) {
-		for range g.IntN(3) {
+		for range max(1, g.IntN(4)) {
 			list = append(list, cluster.ServedPort{Protocol: g.protocol(), Number: one(g, portNumbers...)})
 		}
 		return list
 	}
 	same := ports()
-	for range g.IntN(6) {
+	for range 2 + g.IntN(6) {
 		addrs := dual("203.0.113.5", "2001:db8::5")
 		if p, ok := g.anyPod(); ok && !g.in(4) {
 			addrs = p.Addrs
@@ -173,7 +173,7 @@ func (g *generator) endpoints(n int) *cluster.Endpoints {
 
 // networksAndAccounts are what general policies refer to.
 func (g *generator) networksAndAccounts() {
-	for n := range g.IntN(4) {
+	for n := range 1 + g.IntN(4) {
 		g.world.SetEndpoints(g.endpoints(n))
 	}
 	for n := range g.IntN(5) {

@@ -26,6 +26,9 @@ func (g *generator) tier(n int) policy.Tier {
 }
 
 func (g *generator) policy(n int) *policy.Policy {
+	if g.Mixed {
+		return g.mixed(n)
+	}
 	if g.General && !g.in(3) {
 		return g.general(n)
 	}
