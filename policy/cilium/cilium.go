@@ -19,15 +19,17 @@
 // Cilium leaves out of identities, such as pod-template-hash, are seen like all
 // others. There are no endpoints of the entities init, health, ingress and
 // unmanaged, and nobody is picked by them. Addresses of nodes and pods are never
-// outside the cluster, and blocks match only what is.
+// outside the cluster, and blocks match only what is. The API server is what the
+// service default/kubernetes leads to.
 //
 // # What differs from Cilium
 //
 // Traffic from a pod's own node is always let in, although a rule in ingressDeny
 // names it; such a rule is one of the policy's Gaps. ICMP type 0 is only that type,
-// where Cilium takes it for all types. Services that do not exist are nobody, where
-// Cilium takes a rule without any for one to everybody. A port's name stands for
-// the ports of all of a pod's containers that share it.
+// where Cilium takes it for all types. A service means its ready backends that are
+// not on their node's network; one that does not exist is nobody, where Cilium takes
+// a rule without any for one to everybody. A port's name stands for the ports of all
+// of a pod's containers that share it.
 //
 // # What fails closed
 //
@@ -36,9 +38,8 @@
 // part, and what denies does so without regard to it; a rule of which nobody knows
 // the ends denies everything.
 //
-// Not enforced are domain names, DNS and HTTP rules, services, the entity
-// kube-apiserver, groups of a cloud provider, authentication, TLS, listeners, and
-// policies for nodes, which do nothing.
+// Not enforced are domain names, DNS and HTTP rules, groups of a cloud provider,
+// authentication, TLS, listeners, and policies for nodes, which are evaluated only.
 package cilium
 
 import (
@@ -105,6 +106,7 @@ type reader struct {
 	spec *field.Path
 	errs field.ErrorList
 	gaps []policy.Gap
+	host bool // it protects nodes
 }
 
 // fail always returns false, for use in return statements.
@@ -124,14 +126,11 @@ func (r *reader) read(spec *Rule) *policy.Policy {
 	}
 	r.checkLog(spec)
 	protects, known := r.subject(p, spec)
+	r.host = spec.NodeSelector != nil
 	p.Ingress = r.rules(spec, true)
 	p.Egress = r.rules(spec, false)
 	if !protects {
 		p.Ingress, p.Egress = nil, nil
-	}
-	if spec.NodeSelector != nil {
-		r.gaps = nil
-		r.gap(r.spec.Child("nodeSelector"), "policies are not enforced on nodes; this one does nothing")
 	}
 	p.Gaps = r.gaps
 	if !known {
@@ -152,7 +151,7 @@ func (r *reader) checkLog(spec *Rule) {
 	}
 }
 
-// subject is what the policy protects; protects is false if that is no pod, known
+// subject is what the policy protects; protects is false if that is nobody, known
 // if nobody can tell.
 func (r *reader) subject(p *policy.Policy, spec *Rule) (protects, known bool) {
 	endpoints, nodes := r.spec.Child("endpointSelector"), r.spec.Child("nodeSelector")
@@ -164,8 +163,7 @@ func (r *reader) subject(p *policy.Policy, spec *Rule) (protects, known bool) {
 	case spec.NodeSelector != nil && r.ref.Namespace != "":
 		return false, r.fail(field.Forbidden(nodes, "is for "+ClusterwideKind+" only"))
 	case spec.NodeSelector != nil:
-		_, ok := r.selector(spec.NodeSelector, nodes)
-		return false, ok
+		return r.hosts(p, spec.NodeSelector, nodes)
 	}
 	asked, ok := r.selector(spec.EndpointSelector, endpoints)
 	if !ok {
@@ -180,6 +178,22 @@ func (r *reader) subject(p *policy.Policy, spec *Rule) (protects, known bool) {
 		return false, true
 	}
 	p.Subject, ok = r.podSelector(left, endpoints)
+	return ok, ok
+}
+
+// hosts is the subject of a policy on nodes.
+func (r *reader) hosts(p *policy.Policy, s *metav1.LabelSelector, path *field.Path) (protects, known bool) {
+	asked, ok := r.selector(s, path)
+	if !ok {
+		return false, false
+	}
+	r.gap(path, "policies on nodes are evaluated and not enforced yet")
+	p.Subject, p.Hosts = policy.NoPods(), &policy.HostSubject{Nodes: true}
+	left, picks := asked.of(ownNode)
+	if !picks {
+		return false, true
+	}
+	p.Hosts.Hosts, ok = r.nodeSelector(left, path)
 	return ok, ok
 }
 

@@ -161,11 +161,21 @@ func TestReadPeers(t *testing.T) {
 
 		{"all", in(`{fromEntities: [all]}`), "allow any peer any port"},
 		{"none", in(`{fromEntities: [none, init, health, ingress, unmanaged]}`), "allow any port"},
-		{"cluster", in(`{fromEntities: [cluster]}`), "allow [pods] [nodes] any port"},
-		{"cluster mesh", in(`{fromEntities: [cluster-mesh]}`), "allow [pods] [nodes] any port"},
+		{"cluster", in(`{fromEntities: [cluster]}`), "allow [pods] [nodes] [backends of services namespace=default name=kubernetes] any port"},
+		{"cluster mesh", in(`{fromEntities: [cluster-mesh]}`), "allow [pods] [nodes] [backends of services namespace=default name=kubernetes] any port"},
 		{"nodes", in(`{fromEntities: [host, remote-node]}`), "allow [own node] [other nodes] any port"},
 		{"world", in(`{fromEntities: [world]}`), "allow [not nodes and not pods] any port"},
 		{"the world of a family", out(`{toEntities: [world-ipv4]}`), "allow [net 0.0.0.0/0 and not nodes and not pods] any port"},
+
+		{"API server", in(`{fromEntities: [kube-apiserver]}`), "allow [backends of services namespace=default name=kubernetes] any port"},
+		{"API server by label", out(`{toEndpoints: [{matchLabels: {"reserved:kube-apiserver": "", "reserved:remote-node": ""}}]}`),
+			"allow [other nodes and backends of services namespace=default name=kubernetes] any port"},
+		{"nodes but the API server's", out(`{toEndpoints: [{matchExpressions: [{key: "reserved:remote-node", operator: Exists}, {key: "reserved:kube-apiserver", operator: DoesNotExist}]}]}`),
+			"allow [other nodes and not backends of services namespace=default name=kubernetes] any port"},
+		{"service", out(`{toServices: [{k8sService: {serviceName: a, namespace: b}}, {k8sService: {serviceName: c}}]}`),
+			"allow [backends of services namespace=b name=a and not nodes] [backends of services name=c and not nodes] any port"},
+		{"services by label", out(`{toServices: [{k8sServiceSelector: {selector: {matchLabels: {a: b}}, namespace: c}}]}`),
+			"allow [backends of services namespace=c {a=b} and not nodes] any port"},
 
 		{"nodes by label", in(`{fromNodes: [{matchLabels: {zone: a}}]}`), "allow [other nodes {zone=a}] any port"},
 		{"all other nodes", out(`{toNodes: [{}]}`), "allow [other nodes] any port"},

@@ -11,13 +11,13 @@ import (
 // entities are what the API calls so; those of nobody are empty, and all is nil.
 var entities = map[string][]policy.Peer{
 	"all":            nil,
-	"cluster":        {allPods, allNodes},
-	"cluster-mesh":   {allPods, allNodes}, // there is one cluster
+	"cluster":        {allPods, allNodes, apiServer},
+	"cluster-mesh":   {allPods, allNodes, apiServer}, // there is one cluster
 	"health":         {},
 	"host":           {{Nodes: &policy.NodeSelector{Which: policy.OwnNode}}},
 	"ingress":        {},
 	"init":           {},
-	"kube-apiserver": {},
+	"kube-apiserver": {apiServer},
 	"none":           {},
 	"remote-node":    {{Nodes: &policy.NodeSelector{Which: policy.OtherNode}}},
 	"unmanaged":      {},
@@ -25,6 +25,9 @@ var entities = map[string][]policy.Peer{
 	"world-ipv4":     {outside(everything4)},
 	"world-ipv6":     {outside(everything6)},
 }
+
+// withOwnNode are the entities that may be the pod's own node.
+var withOwnNode = []string{"cluster", "cluster-mesh", "host", "kube-apiserver"}
 
 func (w *ruleReader) readEntities(path *field.Path) {
 	for i, name := range w.entities {
@@ -35,10 +38,8 @@ func (w *ruleReader) readEntities(path *field.Path) {
 			w.mistake(field.NotSupported(path, name, entityNames()))
 		case peers == nil:
 			w.anyPeer = true
-		case name == "kube-apiserver":
-			w.unknown(path, "the entity kube-apiserver is")
 		}
-		w.ownNode = w.ownNode || name == "host" || name == "cluster" || name == "cluster-mesh"
+		w.ownNode = w.ownNode || slices.Contains(withOwnNode, name)
 		w.peers = append(w.peers, peers...)
 	}
 }

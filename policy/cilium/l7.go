@@ -97,6 +97,9 @@ func (w *ruleReader) l7(rule *PortRule, path *field.Path) {
 	if given > 1 {
 		w.mistake(field.Forbidden(rules, "must have one kind of rules: make them entries of their own"))
 	}
+	if w.host && (w.ingress || len(l7.DNS) == 0) {
+		w.mistake(field.Forbidden(rules, "are not for nodes but for DNS rules of egress"))
+	}
 	w.l7Ports(rule, path.Child("ports"))
 	switch {
 	case len(l7.HTTP) > 0:

@@ -1,6 +1,8 @@
 package cilium
 
 import (
+	"slices"
+
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/bulkhead-dev/bulkhead/policy"
@@ -12,6 +14,7 @@ var (
 	allNodes  = policy.Peer{Nodes: &policy.NodeSelector{}}
 	inCluster = []policy.Peer{allPods, allNodes}
 	world     = policy.Peer{Not: inCluster}
+	apiServer = policy.Peer{Services: &policy.ServiceSelector{Namespace: "default", Name: "kubernetes"}}
 )
 
 // readEndpoints: an endpoint selector means pods, of the policy's own namespace
@@ -42,11 +45,38 @@ func (w *ruleReader) ofPods(asked requirements) requirements {
 
 // classes adds what the requirements pick of each class.
 func (w *ruleReader) classes(asked requirements, path *field.Path) {
-	w.addPods(asked, path)
-	if asked.asksReserved() {
-		w.addNodes(asked, path)
-		w.addWorld(asked)
+	asked, server := asked.split(sourceReserved, serverLabel)
+	if server.holds("", false) {
+		w.addPods(asked, path)
 	}
+	if !asked.asksReserved() && len(server) == 0 {
+		return
+	}
+	if asked.asksOutside() {
+		w.unknown(path, "labels of addresses are")
+		return
+	}
+	from := len(w.peers)
+	w.addNodes(asked, path)
+	w.addWorld(asked)
+	w.peers = append(w.peers[:from], server.narrow(w.peers[from:])...)
+}
+
+// narrow keeps of peers those that are the API server, or those that are not.
+func (all requirements) narrow(peers []policy.Peer) []policy.Peer {
+	is, isNot := all.holds("", true), all.holds("", false)
+	if !is && !isNot {
+		return nil
+	}
+	for i, p := range peers {
+		switch {
+		case !isNot:
+			peers[i].And = append(slices.Clone(p.And), apiServer)
+		case !is:
+			peers[i].Not = append(slices.Clone(p.Not), apiServer)
+		}
+	}
+	return peers
 }
 
 func (w *ruleReader) addPods(asked requirements, path *field.Path) {
@@ -103,23 +133,6 @@ func (w *ruleReader) readNodes(path *field.Path) {
 			w.addNode(otherNode, left, path)
 		}
 	}
-}
-
-func (w *ruleReader) readServices(path *field.Path) {
-	for i, s := range w.services {
-		path := path.Index(i)
-		switch {
-		case s.K8sServiceSelector != nil:
-			if _, ok := w.selector(&s.K8sServiceSelector.Selector, path.Child("k8sServiceSelector", "selector")); !ok {
-				w.wrong = true
-			}
-		case s.K8sService == nil:
-			w.mistake(field.Required(path, "give k8sService or k8sServiceSelector"))
-		case s.K8sService.ServiceName == "":
-			w.mistake(field.Required(path.Child("k8sService", "serviceName"), "give the service's name"))
-		}
-	}
-	w.unknown(path, "services are")
 }
 
 func (w *ruleReader) readGroups(path *field.Path) {

@@ -43,7 +43,7 @@ func (r *reader) rule(d draft) []policy.Rule {
 	if len(rules) == 0 {
 		rules = []policy.Rule{w.closed(policy.Rule{Action: w.action()})}
 	}
-	if w.deny && w.ingress && (w.ownNode || w.anyPeer) && len(parts) > 0 {
+	if w.deny && w.ingress && !w.host && (w.ownNode || w.anyPeer) && len(parts) > 0 {
 		w.gap(w.path, "the pod's own node is not kept out: it always reaches its pods")
 	}
 	return rules

@@ -28,6 +28,7 @@ const (
 	namespacesPrefix = "io.cilium.k8s.namespace.labels."
 	accountLabel     = "io.cilium.k8s.policy.serviceaccount"
 	clusterLabel     = "io.cilium.k8s.policy.cluster"
+	serverLabel      = "kube-apiserver"
 )
 
 // thisCluster is Cilium's name for a cluster that was not given one.
@@ -58,6 +59,29 @@ func (q requirement) ofKubernetes() bool { return q.source == sourceAny || q.sou
 
 // requirements are AND-ed.
 type requirements []requirement
+
+// holds tells whether an object on which all the labels exist or none meets the
+// conditions.
+func (all requirements) holds(value string, exists bool) bool {
+	return !slices.ContainsFunc(all, func(q requirement) bool { return !q.holds(value, exists) })
+}
+
+// split takes out those of one label.
+func (all requirements) split(source, key string) (others, of requirements) {
+	for _, q := range all {
+		if q.source == source && q.key == key {
+			of = append(of, q)
+		} else {
+			others = append(others, q)
+		}
+	}
+	return others, of
+}
+
+// asksOutside tells whether a selector is about addresses by what they lie in.
+func (all requirements) asksOutside() bool {
+	return slices.ContainsFunc(all, func(q requirement) bool { return q.source == "cidr" || q.source == "cidrgroup" || q.source == "fqdn" })
+}
 
 // asksReserved tells whether a selector is about more than pods.
 func (all requirements) asksReserved() bool {
