@@ -41,7 +41,7 @@ type agentFlags struct {
 	listen                      string
 	mode                        string
 	beside                      agent.Beside
-	resetTCP                    bool
+	resetTCP, guard             bool
 	hold                        string
 	podCIDRs                    []string
 	logFormat                   string
@@ -81,6 +81,7 @@ func (f *agentFlags) add(cmd *cobra.Command) {
 	enforce.flags.BoolVar(&f.resetTCP, "reset-tcp", false, "answer denied TCP packets with a reset, so that programs fail at once")
 	enforce.flags.StringVar(&f.hold, "hold", holdAuto, "`auto|off`: addresses of this node's pods are shut off until it is known which pod has them, or not")
 	enforce.flags.StringSliceVar(&f.podCIDRs, "pod-cidr", nil, "the addresses that this node gives to its pods, for --hold; without it, those of the node's spec.podCIDRs")
+	enforce.flags.BoolVar(&f.guard, "guard", true, "let nobody else change or flush the tables, where the kernel can (Linux 6.9); otherwise what others change is put back")
 	report := newFlagGroup("Reports")
 	report.flags.StringVar(&f.listen, "listen", agentAddress, "`ADDRESS:PORT` for health, metrics and bulkhead status; empty: none")
 	report.flags.StringVar(&f.logFormat, "log-format", "text", "how to log: text|json")
@@ -154,7 +155,7 @@ func (f *agentFlags) run(ctx context.Context, stderr io.Writer) (err error) {
 		return err
 	}
 	defer unlock()
-	tables, err := nft.New(nft.Options{ResetTCP: f.resetTCP})
+	tables, err := nft.New(nft.Options{ResetTCP: f.resetTCP, Guard: f.guard})
 	if err != nil {
 		return fmt.Errorf("open nftables: %w", err)
 	}
@@ -179,7 +180,7 @@ func (f *agentFlags) run(ctx context.Context, stderr io.Writer) (err error) {
 	for _, run := range background {
 		go run(ctx)
 	}
-	log.Info("agent starts", "version", version(), "node", f.node, "source", options.Source.Status().Name)
+	log.Info("agent starts", "version", version(), "node", f.node, "source", options.Source.Status().Name, "guarded", tables.Guarded())
 	err = a.Run(ctx)
 	log.Info("agent ends; what is in force stays in force")
 	return err

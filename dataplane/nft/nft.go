@@ -39,11 +39,17 @@ type Options struct {
 	// past its address translation, so that a pod there which asked for a
 	// service does not know it for an answer, and waits all the same.
 	ResetTCP bool
+	// Guard keeps everybody else from changing the table while the Dataplane is
+	// open, where the kernel can (Linux 6.9 and later). A table that was made
+	// without is replaced once, in one transaction. Elsewhere Changed tells of
+	// others' changes, and Apply mends them.
+	Guard bool
 }
 
 // Dataplane is one network namespace's table.
 type Dataplane struct {
 	options Options
+	flags   uint32 // of the table
 	netns   *namespace.Handle
 	conn    *netlink.Conn
 	watcher *watcher
@@ -61,6 +67,9 @@ func New(options Options) (*Dataplane, error) {
 		return nil, errors.Join(err, ns.Close())
 	}
 	d := &Dataplane{options: options, netns: ns, conn: conn}
+	if options.Guard {
+		d.guard()
+	}
 	if d.watcher, err = watch(ns.FD(), conn.PID()); err != nil {
 		return nil, errors.Join(err, conn.Close(), ns.Close())
 	}
@@ -87,6 +96,7 @@ func (d *Dataplane) Apply(ctx context.Context, desired *plan.Plan) error {
 	if err != nil {
 		return fmt.Errorf("render plan: %w", err)
 	}
+	want.flags = d.flags
 	refused := false
 	for attempt := 0; ; attempt++ {
 		have, err := read(ctx, d.conn)
@@ -101,7 +111,7 @@ func (d *Dataplane) Apply(ctx context.Context, desired *plan.Plan) error {
 			return fmt.Errorf("apply plan: %w", errOther)
 		}
 		if err := commit(ctx, d.conn, &t, true); err != nil {
-			err = d.failed("commit tables", err)
+			err = d.failed("commit tables", explainOwned(err, have))
 			if refused || ctx.Err() != nil {
 				return err
 			}
@@ -120,7 +130,7 @@ func bring(have, want *ruleset, refused bool) transaction {
 		}
 	}
 	t = transaction{}
-	t.addTable(want.comment) // so that there is one to delete
+	t.addTable(want.comment, 0) // so that there is one to delete
 	t.deleteTable()
 	t.change(newRuleset(), want)
 	return t
@@ -132,8 +142,8 @@ func compatible(have, want *ruleset) bool {
 	if !have.exists {
 		return true
 	}
-	if have.comment != want.comment || have.flags != want.flags {
-		return false // somebody may have made it dormant
+	if have.comment != want.comment || !sameFlags(have, want) {
+		return false
 	}
 	for name, c := range want.chains {
 		if h, ok := have.chains[name]; ok && (h.hook != c.hook || h.comment != c.comment) {
@@ -156,7 +166,7 @@ func compatible(have, want *ruleset) bool {
 // Delete removes the table; nothing is filtered any more.
 func (d *Dataplane) Delete(ctx context.Context) error {
 	var t transaction
-	t.addTable("") // so that there is one to delete
+	t.addTable("", 0) // so that there is one to delete
 	t.deleteTable()
 	if err := commit(ctx, d.conn, &t, true); err != nil {
 		return d.failed("delete table", err)

@@ -52,9 +52,13 @@ func withComment(a *attr.List, kind uint16, udata uint8, comment string) {
 	}
 }
 
-func (t *transaction) addTable(comment string) {
+// addTable makes a table, or gives one that is there the flags, if any.
+func (t *transaction) addTable(comment string, flags uint32) {
 	var a attr.List
 	a.Text(unix.NFTA_TABLE_NAME, t.name())
+	if flags != 0 {
+		a.Uint32(unix.NFTA_TABLE_FLAGS, flags)
+	}
 	withComment(&a, nftaTableUserdata, commentType, comment)
 	t.add(unix.NFT_MSG_NEWTABLE, netlink.Create, a)
 }
@@ -129,8 +133,8 @@ func (t *transaction) deleteCounter(name string) {
 // is that of references: names before rules that use them, rules and elements
 // before the names that they used go.
 func (t *transaction) change(from, to *ruleset) {
-	if !from.exists {
-		t.addTable(to.comment)
+	if !from.exists || claims(from, to) {
+		t.addTable(to.comment, to.flags)
 	}
 	t.addNames(from, to)
 	for _, name := range sorted(to.chains) {

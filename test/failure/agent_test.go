@@ -11,7 +11,7 @@ import (
 func TestControl(t *testing.T) {
 	s := newScene(t)
 	node := shared.Node(1)
-	c := s.during(func() {
+	c := s.during("control: nobody enforces", func() {
 		s.do("stop agent", node.Engine().Stop(t.Context(), 0))
 		s.nft(node, "delete table inet bulkhead")
 		s.more(s.traffic.Counts(), 100)
@@ -21,7 +21,7 @@ func TestControl(t *testing.T) {
 	if c.Leaked == 0 {
 		t.Error("nothing leaked although nobody enforced")
 	}
-	c = s.during(func() {
+	c = s.during("control: a table that drops everything", func() {
 		s.nft(node, "add table inet wall; add chain inet wall c { type filter hook forward priority 0; udp dport 7000 drop; }")
 		s.await("a loss", func() bool { return s.traffic.Counts().Lost > 0 })
 		s.nft(node, "delete table inet wall")
@@ -33,7 +33,7 @@ func TestControl(t *testing.T) {
 
 func TestKilledAndStartedAgain(t *testing.T) {
 	s := newScene(t)
-	s.unharmed(func() {
+	s.unharmed("agent killed (kill -9) and started again", func() {
 		engine := shared.Node(1).Engine()
 		s.do("kill agent", engine.Kill(t.Context()))
 		s.more(s.traffic.Counts(), 300)
@@ -44,7 +44,7 @@ func TestKilledAndStartedAgain(t *testing.T) {
 
 func TestStoppedAndStartedAgain(t *testing.T) {
 	s := newScene(t)
-	s.unharmed(func() {
+	s.unharmed("agent stopped (SIGTERM) and started again", func() {
 		engine := shared.Node(1).Engine()
 		s.do("stop agent", engine.Stop(t.Context(), 0))
 		s.more(s.traffic.Counts(), 300)
@@ -64,12 +64,12 @@ func TestUpgradedToAnotherProgram(t *testing.T) {
 	}
 	s := newScene(t)
 	engine := shared.Node(1).Engine()
-	s.unharmed(func() {
+	s.unharmed("agent replaced by another program with other flags, and back", func() {
 		s.do("stop agent", engine.Stop(t.Context(), 0))
 		s.do("start other agent", engine.Start(t.Context(), append(command(other), "--reset-tcp")...))
 		s.ready(shared.Node(1))
 	})
-	s.unharmed(func() {
+	s.unharmed("agent replaced by another program with other flags, and back", func() {
 		s.do("stop other agent", engine.Stop(t.Context(), 0))
 		s.do("start agent", engine.Start(t.Context(), command(program)...))
 		s.ready(shared.Node(1))

@@ -2,6 +2,7 @@ package failure
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -48,11 +49,11 @@ func run(m *testing.M) (code int, err error) {
 	}
 	shared, err = cluster.Start(context.Background(), cluster.Config{
 		Progress: os.Stderr, LogDir: os.Getenv("BULKHEAD_FAILURE_LOGS"),
-		Config: control.Config{Engine: command(program), EngineReady: "http://" + agentAddress + "/readyz", NoDNS: true},
+		Config: control.Config{Engine: command(program), EngineReady: "http://" + agentAddress + "/readyz", NoDNS: true, ReuseAddresses: true},
 	})
 	if err != nil {
 		return 1, err
 	}
 	code = m.Run()
-	return code, shared.Stop()
+	return code, errors.Join(report.publish(code == 0), shared.Stop())
 }

@@ -75,7 +75,7 @@ func (s *scene) settle() {
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		before := s.traffic.Counts()
 		s.more(before, 50)
-		if c := s.traffic.Counts().Since(before); c.Leaked == 0 && c.Lost == 0 {
+		if c := s.traffic.Counts().Since(before); c.Leaked == 0 && c.Lost == 0 && c.Missed == 0 {
 			return
 		}
 	}
@@ -87,7 +87,7 @@ func (s *scene) more(before Counts, n int64) {
 	s.Helper()
 	s.await(fmt.Sprintf("%d more datagrams", n), func() bool {
 		c := s.traffic.Counts().Since(before)
-		return c.Answered >= n && c.Tried >= n
+		return c.Answered >= n && c.Exchanged >= n && c.Tried >= n
 	})
 }
 
@@ -103,31 +103,48 @@ func (s *scene) await(what string, holds func() bool) {
 // suffered is what an event did to the traffic.
 type suffered struct {
 	Counts
-	window time.Duration // for which denied datagrams got through
+	open, shut time.Duration // for which denied datagrams got through, and allowed ones did not
 }
 
-// during runs an event under traffic, with some before and after it, and returns
-// what the traffic suffered.
-func (s *scene) during(event func()) suffered {
+// during runs an event under traffic, with some before and after it, takes down
+// for the report what the traffic suffered, and returns it.
+func (s *scene) during(what string, event func()) suffered {
 	s.Helper()
 	before := s.traffic.Counts()
 	s.more(before, 200)
 	event()
 	s.more(s.traffic.Counts(), 500)
-	c := suffered{s.traffic.Counts().Since(before), s.traffic.Window(before)}
-	s.Logf("%d answered, %d lost, %d tried, %d leaked within %v", c.Answered, c.Lost, c.Tried, c.Leaked, c.window)
+	c := suffered{Counts: s.traffic.Counts().Since(before)}
+	c.open, c.shut = s.traffic.Windows(before)
+	s.Logf("%s: %d answered, %d lost within %v; %d exchanged, %d missed; %d tried, %d leaked within %v",
+		what, c.Answered, c.Lost, c.shut, c.Exchanged, c.Missed, c.Tried, c.Leaked, c.open)
 	if c.Errors != nil {
 		s.Errorf("traffic: %v", c.Errors)
 	}
+	report.add(what, c)
 	return c
 }
 
 // unharmed is during for events that nobody may notice.
-func (s *scene) unharmed(event func()) {
+func (s *scene) unharmed(what string, event func()) {
 	s.Helper()
-	if c := s.during(event); c.Lost != 0 || c.Leaked != 0 {
-		s.Errorf("%d allowed datagrams were lost and %d denied ones got through, want none", c.Lost, c.Leaked)
+	if c := s.during(what, event); c.Lost != 0 || c.Missed != 0 || c.Leaked != 0 {
+		s.Errorf("%s: %d allowed connections were lost, %d messages of open ones, and %d denied connections got through; want none",
+			what, c.Lost, c.Missed, c.Leaked)
 	}
+}
+
+// restart gives the agent of a node other flags until the test is over.
+func (s *scene) restart(n *cluster.Node, flags ...string) {
+	s.Helper()
+	start := func(ctx context.Context, flags ...string) {
+		s.Helper()
+		s.do("stop agent", n.Engine().Stop(ctx, 0))
+		s.do("start agent", n.Engine().Start(ctx, append(command(program), flags...)...))
+		s.ready(n)
+	}
+	start(s.Context(), flags...)
+	s.Cleanup(func() { start(context.Background()) })
 }
 
 func (s *scene) policy(name string, subject metav1.LabelSelector, from string) {

@@ -14,15 +14,18 @@ import (
 
 // Traffic is datagrams, each the first of a connection, from a client that is
 // allowed and from one that is denied, to one server. No protocol repeats what is
-// lost, so each datagram tells.
+// lost, so each datagram tells. The allowed client has connections open as well,
+// one of UDP and one of TCP.
 type Traffic struct {
 	server *net.UDPConn
+	stream net.Listener
 	denied netip.Addr
 
-	answered, tried atomic.Int64
+	answered, exchanged, tried atomic.Int64
 
 	mu       sync.Mutex
 	lost     []time.Time
+	missed   []time.Time
 	leaks    []time.Time
 	failures []error
 
@@ -49,20 +52,20 @@ type End struct {
 func StartTraffic(server, allowed, denied End) (*Traffic, error) {
 	t := &Traffic{denied: denied.Addr, stop: make(chan struct{})}
 	err := within(server.NetNS, func() (err error) {
-		t.server, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(server.Addr, port)))
-		return err
+		return t.listen(netip.AddrPortFrom(server.Addr, port))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listen in server: %w", err)
 	}
-	to := net.UDPAddrFromAddrPort(netip.AddrPortFrom(server.Addr, port))
+	to := netip.AddrPortFrom(server.Addr, port)
 	t.running.Go(t.serve)
+	t.running.Go(t.serveStream)
 	for _, client := range []struct {
 		end  End
-		send func(*net.UDPAddr, uint64) error
-	}{{allowed, t.ask}, {denied, t.try}} {
+		send func(netip.AddrPort) error
+	}{{allowed, t.repeat(t.ask)}, {denied, t.repeat(t.try)}, {allowed, t.keepUDP}, {allowed, t.keepTCP}} {
 		t.running.Go(func() {
-			if err := within(client.end.NetNS, func() error { return t.loop(to, client.send) }); err != nil {
+			if err := within(client.end.NetNS, func() error { return client.send(to) }); err != nil {
 				t.fail(err)
 			}
 		})
@@ -70,7 +73,23 @@ func StartTraffic(server, allowed, denied End) (*Traffic, error) {
 	return t, nil
 }
 
-func (t *Traffic) loop(to *net.UDPAddr, send func(*net.UDPAddr, uint64) error) error {
+func (t *Traffic) listen(at netip.AddrPort) (err error) {
+	if t.server, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(at)); err != nil {
+		return err
+	}
+	t.stream, err = net.Listen("tcp", at.String())
+	return err
+}
+
+// repeat sends at the pace until the traffic stops.
+func (t *Traffic) repeat(send func(*net.UDPAddr, uint64) error) func(netip.AddrPort) error {
+	return func(to netip.AddrPort) error {
+		addr := net.UDPAddrFromAddrPort(to)
+		return t.paced(func(n uint64) error { return send(addr, n) })
+	}
+}
+
+func (t *Traffic) paced(send func(uint64) error) error {
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
 	for n := uint64(0); ; n++ {
@@ -79,7 +98,7 @@ func (t *Traffic) loop(to *net.UDPAddr, send func(*net.UDPAddr, uint64) error) e
 			return nil
 		case <-tick.C:
 		}
-		if err := send(to, n); err != nil {
+		if err := send(n); err != nil {
 			return err
 		}
 	}
@@ -125,18 +144,23 @@ func (t *Traffic) ask(to *net.UDPAddr, n uint64) error {
 		t.answered.Add(1)
 		return nil
 	}
+	t.note(&t.lost, at, err)
+	return nil
+}
+
+// note takes down what did not come back, and why.
+func (t *Traffic) note(list *[]time.Time, at time.Time, err error) {
 	select {
 	case <-t.stop: // the server may have gone first
-		return nil
+		return
 	default:
 	}
 	t.mu.Lock()
-	t.lost = append(t.lost, at)
+	defer t.mu.Unlock()
+	*list = append(*list, at)
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.failures = append(t.failures, err)
 	}
-	t.mu.Unlock()
-	return nil
 }
 
 // try sends from a new port and expects nothing.
@@ -159,9 +183,10 @@ func (t *Traffic) fail(err error) {
 
 // Counts is what became of the traffic.
 type Counts struct {
-	Answered, Lost int64 // of the allowed client
-	Tried, Leaked  int64 // of the denied client
-	Errors         error
+	Answered, Lost    int64 // new connections of the allowed client
+	Exchanged, Missed int64 // on its open connections
+	Tried, Leaked     int64 // new connections of the denied client
+	Errors            error
 }
 
 // Counts are those so far.
@@ -169,28 +194,35 @@ func (t *Traffic) Counts() Counts {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c := Counts{
-		Answered: t.answered.Load(), Lost: int64(len(t.lost)), Tried: t.tried.Load(), Leaked: int64(len(t.leaks)),
+		Answered: t.answered.Load(), Lost: int64(len(t.lost)),
+		Exchanged: t.exchanged.Load(), Missed: int64(len(t.missed)),
+		Tried: t.tried.Load(), Leaked: int64(len(t.leaks)),
 		Errors: errors.Join(t.failures...),
 	}
 	return c
 }
 
-// Window is how long denied datagrams got through after earlier counts: from the
-// first to the last that did.
-func (t *Traffic) Window(before Counts) time.Duration {
+// Windows are how long denied datagrams got through, and allowed ones did not,
+// after earlier counts: from the first to the last of them.
+func (t *Traffic) Windows(before Counts) (open, shut time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	leaks := t.leaks[before.Leaked:]
-	if len(leaks) == 0 {
+	return span(t.leaks[before.Leaked:]), span(t.lost[before.Lost:])
+}
+
+func span(times []time.Time) time.Duration {
+	if len(times) == 0 {
 		return 0
 	}
-	return leaks[len(leaks)-1].Sub(leaks[0])
+	return times[len(times)-1].Sub(times[0])
 }
 
 // Since is what came after earlier counts.
 func (c Counts) Since(before Counts) Counts {
 	c.Answered -= before.Answered
 	c.Lost -= before.Lost
+	c.Exchanged -= before.Exchanged
+	c.Missed -= before.Missed
 	c.Tried -= before.Tried
 	c.Leaked -= before.Leaked
 	return c
@@ -200,5 +232,6 @@ func (c Counts) Since(before Counts) Counts {
 func (t *Traffic) Stop() {
 	close(t.stop)
 	t.server.Close()
+	t.stream.Close()
 	t.running.Wait()
 }
