@@ -69,11 +69,16 @@ func (k *Kubelet) nodeStatus() corev1.NodeStatus {
 	return status
 }
 
-// renewLease shows that the node is alive. A failed renewal is tried again at
-// the next turn: the API server may be down on purpose.
+// renewLease shows that the node is alive, and that it is so again when it was
+// taken for dead. What fails is tried again at the next turn: the API server may
+// be down on purpose.
 func (k *Kubelet) renewLease(ctx context.Context) {
 	for {
-		if err := k.renewLeaseOnce(ctx); err != nil && ctx.Err() == nil {
+		err := k.renewLeaseOnce(ctx)
+		if err == nil {
+			err = k.recover(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
 			k.Log.Warn("renew node lease", "node", k.Node.Name, "error", err)
 		}
 		select {
@@ -82,6 +87,21 @@ func (k *Kubelet) renewLease(ctx context.Context) {
 		case <-time.After(leasePeriod):
 		}
 	}
+}
+
+// recover reports the node again if it does not count as ready: the node
+// controller marks nodes whose lease has run out, and waits for their word.
+func (k *Kubelet) recover(ctx context.Context) error {
+	node, err := k.Client.CoreV1().Nodes().Get(ctx, k.Node.Name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	for _, c := range node.Status.Conditions {
+		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
+			return nil
+		}
+	}
+	return k.register(ctx)
 }
 
 func (k *Kubelet) renewLeaseOnce(ctx context.Context) error {
