@@ -55,3 +55,16 @@ func emptyConnections(path string) error {
 		return conn.Flush()
 	})
 }
+
+// countConnections is how many connections a namespace's table has.
+func countConnections(path string) (n int, err error) {
+	err = within(path, func() error {
+		content, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_count")
+		if err != nil {
+			return fmt.Errorf("count connections: %w", err)
+		}
+		n, err = strconv.Atoi(strings.TrimSpace(string(content)))
+		return err
+	})
+	return n, err
+}

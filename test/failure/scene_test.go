@@ -32,6 +32,22 @@ type scene struct {
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
+	s := newNamespace(t)
+	s.policy("default-deny", metav1.LabelSelector{}, "")
+	s.policy("allow", metav1.LabelSelector{MatchLabels: map[string]string{"app": "server"}}, "allowed")
+	server, allowed, denied := s.pod("server", 1), s.pod("allowed", 2), s.pod("denied", 2)
+	var err error
+	if s.traffic, err = StartTraffic(server, allowed, denied); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.traffic.Stop)
+	s.settle()
+	return s
+}
+
+// newNamespace is a scene without pods, policies and traffic.
+func newNamespace(t *testing.T) *scene {
+	t.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", shared.Kubeconfig)
 	if err != nil {
 		t.Fatal(err)
@@ -47,14 +63,6 @@ func newScene(t *testing.T) *scene {
 	}
 	s := &scene{T: t, client: client, namespace: ns.Name}
 	t.Cleanup(s.remove)
-	s.policy("default-deny", metav1.LabelSelector{}, "")
-	s.policy("allow", metav1.LabelSelector{MatchLabels: map[string]string{"app": "server"}}, "allowed")
-	server, allowed, denied := s.pod("server", 1), s.pod("allowed", 2), s.pod("denied", 2)
-	if s.traffic, err = StartTraffic(server, allowed, denied); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.traffic.Stop)
-	s.settle()
 	return s
 }
 
@@ -95,9 +103,17 @@ func (s *scene) await(what string, holds func() bool) {
 	s.Helper()
 	for deadline := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			s.Fatalf("waited for %s in vain; traffic %+v", what, s.traffic.Counts())
+			s.Fatalf("waited for %s in vain%s", what, s.state())
 		}
 	}
+}
+
+// state is how the traffic is, if there is any.
+func (s *scene) state() string {
+	if s.traffic == nil {
+		return ""
+	}
+	return fmt.Sprintf("; traffic %+v", s.traffic.Counts())
 }
 
 // suffered is what an event did to the traffic.
