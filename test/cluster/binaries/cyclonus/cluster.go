@@ -31,7 +31,7 @@ func connect() (*cluster, error) {
 // same form; unlike that worker it tries nothing twice.
 func (c *cluster) ExecuteRemoteCommand(namespace, pod, container string, command []string) (string, string, error, error) {
 	if command[0] == "/worker" {
-		command = append([]string{"/agnhost", "connect-all", "--timeout=1s"}, command[1:]...)
+		command = append([]string{"/agnhost", "connect-all", "--timeout=3s"}, command[1:]...)
 	}
 	return c.Kubernetes.ExecuteRemoteCommand(namespace, pod, container, command)
 }

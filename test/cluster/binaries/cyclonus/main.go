@@ -69,38 +69,23 @@ func (o *options) run() error {
 	if err != nil {
 		return err
 	}
-	printer := &connectivity.Printer{IgnoreLoopback: true, JunitResultsFile: o.junit}
+	printer := &connectivity.Printer{IgnoreLoopback: true}
 	interpreter := connectivity.NewInterpreter(cluster, resources, &connectivity.InterpreterConfig{
 		ResetClusterBeforeTestCase: true, VerifyClusterStateBeforeTestCase: true,
 		KubeProbeRetries: o.retries, PerturbationWaitSeconds: o.wait, BatchJobs: true, IgnoreLoopback: true,
 	})
+	var outcomes []outcome
 	for i, c := range cases {
 		result := interpreter.ExecuteTestCase(c)
 		if result.Err != nil {
 			return fmt.Errorf("execute %s: %w", c.Description, result.Err)
 		}
 		printer.PrintTestCaseResult(result)
-		fmt.Printf("case %d of %d %s: %s\n", i+1, len(cases), outcome(result), c.Description)
+		outcomes = append(outcomes, outcomeOf(result))
+		fmt.Printf("case %d of %d %s\n", i+1, len(cases), outcomes[i])
 	}
 	printer.PrintSummary()
-	return nil
-}
-
-// outcome is the result of a case, with the number of tables it took when that is
-// more than one for some step.
-func outcome(result *connectivity.Result) string {
-	word := "failed"
-	if result.Passed(true) {
-		word = "passed"
-	}
-	tries := 1
-	for _, step := range result.Steps {
-		tries = max(tries, len(step.KubeProbes))
-	}
-	if tries > 1 {
-		word += fmt.Sprintf(" (%d tries)", tries)
-	}
-	return word
+	return writeJUnit(o.junit, outcomes)
 }
 
 // cases are those of this part, of all that cyclonus can generate. Their names,

@@ -3,6 +3,7 @@ package main
 import (
 	"testing"
 
+	"github.com/mattfenwick/cyclonus/pkg/connectivity"
 	"github.com/mattfenwick/cyclonus/pkg/connectivity/probe"
 	"github.com/mattfenwick/cyclonus/pkg/generator"
 )
@@ -42,5 +43,34 @@ func TestPartsAreEveryCaseOnce(t *testing.T) {
 	}
 	if len(seen) != len(all) || len(all) < 200 {
 		t.Errorf("the parts have %d cases of %d", len(seen), len(all))
+	}
+}
+
+func TestALeakIsNotForgiven(t *testing.T) {
+	const allowed, blocked = probe.ConnectivityAllowed, probe.ConnectivityBlocked
+	table := func(to string, answer probe.Connectivity) *probe.Table {
+		job := &probe.Job{FromKey: "x/a", ToKey: to, Protocol: "TCP", ResolvedPort: 80}
+		return probe.NewTableFromJobResults(everything(), []*probe.JobResult{{Job: job, Combined: answer}})
+	}
+	for _, c := range []struct {
+		name, to string
+		expected probe.Connectivity
+		tables   []probe.Connectivity
+		want     string
+	}{
+		{"right", "x/b", blocked, []probe.Connectivity{blocked}, "passed: case"},
+		{"lost at first", "x/b", allowed, []probe.Connectivity{blocked, allowed}, "passed (map[TCP:1] lost in 2 tries): case"},
+		{"let through at first", "x/b", blocked, []probe.Connectivity{allowed, blocked}, "failed (1 let through): case"},
+		{"lost", "x/b", allowed, []probe.Connectivity{blocked}, "failed (map[TCP:1] lost in 1 tries): case"},
+		{"itself", "x/a", blocked, []probe.Connectivity{allowed}, "passed: case"},
+	} {
+		step := connectivity.NewStepResult(table(c.to, c.expected), nil, nil)
+		for _, answer := range c.tables {
+			step.AddKubeProbe(table(c.to, answer))
+		}
+		got := outcomeOf(&connectivity.Result{TestCase: &generator.TestCase{Description: "case"}, Steps: []*connectivity.StepResult{step}})
+		if got.String() != c.want {
+			t.Errorf("%s: %s, not %s", c.name, got, c.want)
+		}
 	}
 }
