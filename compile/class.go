@@ -22,6 +22,7 @@ type class struct {
 
 	pipelines []*pipeline // of each side
 	protocols []traffic.Protocol
+	filters   *filters
 	any       answer
 	anyRows   []row
 	rows      map[*group][]row
@@ -58,7 +59,7 @@ func (c *Compiler) classOf(a *address, d traffic.Direction) *class {
 	key := d.String() + "\n" + strings.Join(keys, "or\n")
 	found, ok := c.classes[key]
 	if !ok {
-		found = &class{key: key, direction: d, rows: map[*group][]row{}}
+		found = &class{key: key, direction: d, filters: c.filters, rows: map[*group][]row{}}
 		for _, k := range keys {
 			found.sides = append(found.sides, bySide[k])
 		}
@@ -135,9 +136,11 @@ func (c *Compiler) endClass(k *class) {
 
 // forgetRows is for a class whose rows are out of the plan.
 func (c *class) forgetRows() {
-	for g := range c.rows {
+	for g, rows := range c.rows {
 		delete(g.classes, c)
+		c.filters.release(rows)
 	}
+	c.filters.release(c.anyRows)
 	c.anyRows, c.rows = nil, map[*group][]row{}
 }
 
@@ -193,6 +196,8 @@ type pipeline struct {
 	any    []place             // the rules for any peer
 	free   []tally             // the clauses that any peer may satisfy
 	side   *side
+	asks   bool // some rule asks for content
+	byName bool // some rule picks its peers by name
 }
 
 // stage is a tier's part, or one of two lanes of it; what no rule decides meets
@@ -269,6 +274,7 @@ func (p *pipeline) add(l lane, d traffic.Direction, order int32) int32 {
 				p.free = append(p.free, tally{rules: rules, clause: c})
 			}
 		}
+		p.asks, p.byName = p.asks || rules.asks, p.byName || rules.byName
 		p.at[rules] = append(p.at[rules], at)
 		for n := range rules.rules {
 			if rules.rules[n].anyPeer && !p.side.isWithout(r, int32(n)) {

@@ -62,7 +62,7 @@ func whenItself(p policy.Peer) []conjunction {
 			c.no = append(c.no, blockPeer(e))
 		}
 		return []conjunction{c}
-	case p.Pods != nil || p.Nodes != nil || p.Networks != nil || p.Services != nil:
+	case p.Pods != nil || p.Nodes != nil || p.Networks != nil || p.Services != nil || p.Names != nil:
 		return []conjunction{{yes: []policy.Peer{itself(p)}}}
 	case len(p.And)+len(p.Not) > 0:
 		return []conjunction{{}}
@@ -78,7 +78,7 @@ func whenNotItself(p policy.Peer) []conjunction {
 			all = append(all, conjunction{yes: []policy.Peer{blockPeer(e)}})
 		}
 		return all
-	case p.Pods != nil || p.Nodes != nil || p.Networks != nil || p.Services != nil:
+	case p.Pods != nil || p.Nodes != nil || p.Networks != nil || p.Services != nil || p.Names != nil:
 		return []conjunction{{no: []policy.Peer{itself(p)}}}
 	case len(p.And)+len(p.Not) > 0:
 		return nil
@@ -88,7 +88,7 @@ func whenNotItself(p policy.Peer) []conjunction {
 
 // itself is the peer without what narrows it.
 func itself(p policy.Peer) policy.Peer {
-	return policy.Peer{Pods: p.Pods, Nodes: p.Nodes, Networks: p.Networks, Services: p.Services}
+	return policy.Peer{Pods: p.Pods, Nodes: p.Nodes, Networks: p.Networks, Services: p.Services, Names: p.Names}
 }
 
 func blockPeer(p netip.Prefix) policy.Peer {

@@ -29,6 +29,8 @@
 package compile
 
 import (
+	"net/netip"
+
 	"github.com/bulkhead-dev/bulkhead/cluster"
 	"github.com/bulkhead-dev/bulkhead/plan"
 	"github.com/bulkhead-dev/bulkhead/policy"
@@ -79,6 +81,10 @@ type Compiler struct {
 	stirredCls map[*class]struct{}
 	classNames *names[plan.ClassID, *class]
 
+	filters *filters
+	learned policy.Learned
+	named   map[string]*matcher // of names, by selector
+
 	dirty dirty
 }
 
@@ -92,6 +98,7 @@ type pending struct {
 	networks   map[policy.Ref]*policy.Networks
 	endpoints  map[cluster.Name]*cluster.Endpoints
 	policies   map[policy.Ref]*policy.Policy
+	learned    policy.Learned
 }
 
 // dirty is what a Commit has still to look at.
@@ -140,6 +147,10 @@ func New(node string) *Compiler {
 		networkMatchers: map[*matcher]struct{}{},
 		serviceMatchers: map[*matcher]struct{}{},
 		portRules:       map[*ruleset]struct{}{},
+
+		filters: newFilters(),
+		learned: policy.Learned{},
+		named:   map[string]*matcher{},
 	}
 	c.pending.reset()
 	c.dirty.reset()
@@ -159,6 +170,7 @@ func (p *pending) reset() {
 		networks:   map[policy.Ref]*policy.Networks{},
 		endpoints:  map[cluster.Name]*cluster.Endpoints{},
 		policies:   map[policy.Ref]*policy.Policy{},
+		learned:    policy.Learned{},
 	}
 }
 
@@ -228,6 +240,12 @@ func (c *Compiler) SetPolicy(p *policy.Policy) { c.pending.policies[p.Ref] = p }
 // DeletePolicy takes a policy away.
 func (c *Compiler) DeletePolicy(ref policy.Ref) { c.pending.policies[ref] = nil }
 
+// SetLearned says which addresses the names have that a selector picks, by the
+// selector's text; nil: none.
+func (c *Compiler) SetLearned(selector string, addrs []netip.Addr) {
+	c.pending.learned[selector] = addrs
+}
+
 // SetTier adds a tier or changes it.
 func (c *Compiler) SetTier(t policy.Tier) { c.pending.tiers[t.Name] = &t }
 
@@ -246,6 +264,7 @@ func (c *Compiler) Commit() plan.Diff {
 	c.settleNamespaces()
 	c.settleNetworks()
 	c.settleEndpoints()
+	c.settleLearned()
 	c.settleNodes()
 	c.settlePods()
 	c.settleAccounts()
@@ -262,6 +281,7 @@ func (c *Compiler) Commit() plan.Diff {
 	c.settleRows(born)
 
 	c.writeAddrs()
+	c.filters.settle(&c.out.filters)
 	c.dirty.reset()
 	return c.out.take()
 }
@@ -303,5 +323,8 @@ func (c *Compiler) SetAll(snapshot *cluster.Snapshot, set *policy.Set) {
 	}
 	for _, p := range set.Policies {
 		c.SetPolicy(p)
+	}
+	for selector, addrs := range set.Learned {
+		c.SetLearned(selector, addrs)
 	}
 }

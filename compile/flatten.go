@@ -24,6 +24,9 @@ import (
 type answer struct {
 	allowed []spans
 	other   bool
+	// inspected is what becomes of every port of the protocols, where content
+	// matters; else nil. allowed are then the ports that nothing is asked of.
+	inspected []outcomes
 }
 
 // and is what both allow.
@@ -31,6 +34,11 @@ func (t answer) and(o answer) answer {
 	both := answer{other: t.other && o.other}
 	for i := range t.allowed {
 		both.allowed = append(both.allowed, t.allowed[i].intersect(o.allowed[i]))
+	}
+	if t.inspected != nil || o.inspected != nil {
+		for i := range t.allowed {
+			both.inspected = append(both.inspected, t.outcomes(i).and(o.outcomes(i)))
+		}
 	}
 	return both
 }
@@ -66,9 +74,14 @@ func (p *pipeline) answer(matchers []*matcher, c *class) answer {
 	places := p.matching(matchers)
 	t := answer{allowed: make([]spans, len(c.protocols))}
 	for i, protocol := range c.protocols {
-		t.allowed[i] = p.run(places, protocol, resolved)
+		t.allowed[i] = p.run(places, protocol, resolved, traffic.Deny)
 	}
-	t.other = len(p.run(places, traffic.AnyProtocol, nil)) > 0
+	t.other = len(p.run(places, traffic.AnyProtocol, nil, traffic.Deny)) > 0
+	if p.asks || p.byName {
+		for i, protocol := range c.protocols {
+			t.inspected = append(t.inspected, p.inspect(places, protocol, resolved, t.allowed[i]))
+		}
+	}
 	return t
 }
 
@@ -146,8 +159,9 @@ func (p *pipeline) eachRuleset(m *matcher, visit func(*ruleset)) {
 }
 
 // run asks the rules for all ports of a protocol at once and returns those that
-// are allowed.
-func (p *pipeline) run(places []place, protocol traffic.Protocol, resolved map[portName][]uint16) spans {
+// are allowed. Of the rules that ask for content only those of the assumed kind
+// are taken to match; Deny: none.
+func (p *pipeline) run(places []place, protocol traffic.Protocol, resolved map[portName][]uint16, assumed traffic.Verdict) spans {
 	undecided := allPorts
 	var allowed spans
 	for n := 0; n < len(p.stages); {
@@ -157,7 +171,7 @@ func (p *pipeline) run(places []place, protocol traffic.Protocol, resolved map[p
 			for own < len(places) && int(places[own].stage) == n {
 				own++
 			}
-			tier = tier.and(p.stages[n].run(undecided, places[:own], protocol, resolved))
+			tier = tier.and(p.stages[n].run(undecided, places[:own], protocol, resolved, assumed))
 			joint, places = p.stages[n].joint, places[own:]
 		}
 		allowed = allowed.union(tier.allowed)
@@ -179,10 +193,10 @@ func (a outcome) and(b outcome) outcome {
 }
 
 // run asks a stage's rules for the ports that the stages before left undecided.
-func (s stage) run(undecided spans, places []place, protocol traffic.Protocol, resolved map[portName][]uint16) outcome {
+func (s stage) run(undecided spans, places []place, protocol traffic.Protocol, resolved map[portName][]uint16, assumed traffic.Verdict) outcome {
 	var o outcome
 	for _, at := range places {
-		if at.is.action == policy.Log {
+		if at.is.action == policy.Log || at.is.kind.Inspects() && at.is.kind != assumed {
 			continue
 		}
 		matched := undecided.intersect(at.is.spans(protocol, resolved))

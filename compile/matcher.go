@@ -22,9 +22,10 @@ type matcher struct {
 	nodes    *policy.NodeSelector
 	networks *policy.NetworkSelector
 	services *served
+	names    *policy.NameSelector
 	net      netip.Prefix
 	port     *portUse
-	marked   []netip.Prefix // of networks or services
+	marked   []netip.Prefix // of networks, services and names
 
 	rulesets map[*ruleset]struct{} // that name it
 	groups   map[*group]struct{}   // alive, whose rows it decides
@@ -70,6 +71,8 @@ func (w *writer) acquirePeer(p policy.Peer) *matcher {
 		return w.acquireNetworks(p, w.ruleset)
 	case p.Services != nil:
 		return w.acquireServices(p)
+	case p.Names != nil:
+		return w.acquireNames(p, w.ruleset)
 	}
 	return w.acquirePods(p, w.ruleset)
 }
@@ -186,6 +189,8 @@ func (c *Compiler) forgetMatcher(m *matcher) {
 		c.forgetNetworks(m)
 	case m.services != nil:
 		c.forgetServices(m)
+	case m.names != nil:
+		c.forgetNames(m)
 	}
 }
 

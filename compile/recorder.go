@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/bulkhead-dev/bulkhead/l7"
 	"github.com/bulkhead-dev/bulkhead/plan"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
@@ -18,13 +19,30 @@ type recorder struct {
 	held    table[plan.Range, struct{}]
 	known   table[netip.Addr, struct{}]
 	local   table[netip.Addr, plan.Local]
+	filters table[l7.FilterID, l7.Filter]
 	classes map[plan.ClassID]*classRecord
 }
 
 // classRecord is one class's changes.
 type classRecord struct {
-	old  *plan.Class // before, without rows; nil: there was none
-	rows table[plan.Row, traffic.Verdict]
+	old     *plan.Class // before, without rows; nil: there was none
+	rows    table[plan.Row, traffic.Verdict]
+	filters table[plan.Row, l7.FilterID]
+}
+
+// set writes a row, with its filter if it has one.
+func (r *classRecord) set(at plan.Row, row row) {
+	r.rows.set(at, row.verdict)
+	if row.filter != nil {
+		r.filters.set(at, row.filter.id)
+	} else {
+		r.filters.delete(at)
+	}
+}
+
+func (r *classRecord) delete(at plan.Row) {
+	r.rows.delete(at)
+	r.filters.delete(at)
 }
 
 func newRecorder(node string) *recorder {
@@ -38,6 +56,7 @@ func newRecorder(node string) *recorder {
 		held:    newTable(p.Held),
 		known:   newTable(p.Known),
 		local:   newTable(p.Local),
+		filters: table[l7.FilterID, l7.Filter]{values: p.Filters, equal: func(a, b l7.Filter) bool { return a.ID() == b.ID() }},
 		classes: map[plan.ClassID]*classRecord{},
 	}
 }
@@ -47,10 +66,10 @@ func (r *recorder) class(id plan.ClassID) *classRecord {
 	found, ok := r.classes[id]
 	if !ok {
 		found = &classRecord{}
-		found.rows.equal = same[traffic.Verdict]
+		found.rows.equal, found.filters.equal = same[traffic.Verdict], same[l7.FilterID]
 		if class := r.plan.Classes[id]; class != nil {
 			found.old = head(class)
-			found.rows.values = class.Rows
+			found.rows.values, found.filters.values = class.Rows, class.Filters
 		}
 		r.classes[id] = found
 	}
@@ -62,9 +81,9 @@ func (r *recorder) setClass(id plan.ClassID, h plan.Class) *classRecord {
 	record := r.class(id)
 	class, ok := r.plan.Classes[id]
 	if !ok {
-		class = &plan.Class{Rows: map[plan.Row]traffic.Verdict{}}
+		class = &plan.Class{Rows: map[plan.Row]traffic.Verdict{}, Filters: map[plan.Row]l7.FilterID{}}
 		r.plan.Classes[id] = class
-		record.rows.values = class.Rows
+		record.rows.values, record.filters.values = class.Rows, class.Filters
 	}
 	class.Direction, class.Policies, class.Default, class.Audit = h.Direction, h.Policies, h.Default, h.Audit
 	return record
@@ -73,7 +92,7 @@ func (r *recorder) setClass(id plan.ClassID, h plan.Class) *classRecord {
 func (r *recorder) deleteClass(id plan.ClassID) {
 	record := r.class(id)
 	for row := range record.rows.values {
-		record.rows.delete(row)
+		record.delete(row)
 	}
 	delete(r.plan.Classes, id)
 }
@@ -84,14 +103,15 @@ func (r *recorder) take() plan.Diff {
 		Peers: r.peers.take(), Wider: r.wider.take(),
 		Addrs: r.addrs.take(), Ranges: r.ranges.take(),
 		Held: r.held.take(), Known: r.known.take(), Local: r.local.take(),
+		Filters: r.filters.take(),
 	}
 	for id, record := range r.classes {
-		e := plan.ClassEdit{Old: record.old, New: r.plan.Classes[id], Rows: record.rows.take()}
-		if e.Old == nil && e.New == nil || len(e.Rows) == 0 && sameHead(e.Old, e.New) {
+		e := plan.ClassEdit{Old: record.old, New: r.plan.Classes[id], Rows: record.rows.take(), Filters: record.filters.take()}
+		if e.Old == nil && e.New == nil || len(e.Rows)+len(e.Filters) == 0 && sameHead(e.Old, e.New) {
 			continue
 		}
 		if e.New == nil {
-			e.Old.Rows = oldRows(e.Rows)
+			e.Old.Rows, e.Old.Filters = before(e.Rows), before(e.Filters)
 		}
 		if d.Classes == nil {
 			d.Classes = map[plan.ClassID]plan.ClassEdit{}
@@ -102,12 +122,13 @@ func (r *recorder) take() plan.Diff {
 	return d
 }
 
-func oldRows(edits map[plan.Row]plan.Edit[traffic.Verdict]) map[plan.Row]traffic.Verdict {
-	rows := make(map[plan.Row]traffic.Verdict, len(edits))
+// before are the values that are gone.
+func before[V any](edits map[plan.Row]plan.Edit[V]) map[plan.Row]V {
+	old := make(map[plan.Row]V, len(edits))
 	for row, e := range edits {
-		rows[row] = e.Old
+		old[row] = e.Old
 	}
-	return rows
+	return old
 }
 
 func head(c *plan.Class) *plan.Class {

@@ -12,6 +12,7 @@ type row struct {
 	protocol traffic.Protocol
 	from, to uint16
 	verdict  traffic.Verdict
+	filter   *filter // nil: none
 }
 
 func verdictOf(allowed bool) traffic.Verdict {
@@ -23,6 +24,9 @@ func verdictOf(allowed bool) traffic.Verdict {
 
 // differences are the rows that turn what would be found without them into t.
 func (c *class) differences(t, without answer) []row {
+	if t.inspected != nil || without.inspected != nil {
+		return c.inspectedDifferences(t, without)
+	}
 	var rows []row
 	if t.other != without.other {
 		rows = append(rows, row{verdict: verdictOf(t.other)})
@@ -36,10 +40,10 @@ func (c *class) differences(t, without answer) []row {
 			}
 		}
 		for _, s := range t.allowed[i].minus(found) {
-			rows = append(rows, row{protocol, s.from, s.to, traffic.Allow})
+			rows = append(rows, row{protocol: protocol, from: s.from, to: s.to, verdict: traffic.Allow})
 		}
 		for _, s := range found.minus(t.allowed[i]) {
-			rows = append(rows, row{protocol, s.from, s.to, traffic.Deny})
+			rows = append(rows, row{protocol: protocol, from: s.from, to: s.to, verdict: traffic.Deny})
 		}
 	}
 	return rows
@@ -139,11 +143,13 @@ func (k *class) write(record *classRecord, g *group, rows []row) {
 		return
 	}
 	for _, r := range old {
-		record.rows.delete(r.of(g))
+		record.delete(r.of(g))
 	}
 	for _, r := range rows {
-		record.rows.set(r.of(g), r.verdict)
+		record.set(r.of(g), r)
 	}
+	k.filters.hold(rows)
+	k.filters.release(old)
 	if len(rows) == 0 {
 		delete(k.rows, g)
 		delete(g.classes, k)
@@ -165,12 +171,14 @@ func (c *Compiler) writeAny(k *class) {
 	rows := k.differences(k.any, k.otherwise(k.any.other))
 	for _, r := range k.anyRows {
 		if !slices.Contains(rows, r) {
-			record.rows.delete(r.ofAny())
+			record.delete(r.ofAny())
 		}
 	}
 	for _, r := range rows {
-		record.rows.set(r.ofAny(), r.verdict)
+		record.set(r.ofAny(), r)
 	}
+	k.filters.hold(rows)
+	k.filters.release(k.anyRows)
 	k.anyRows = rows
 }
 

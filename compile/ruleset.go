@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/bulkhead-dev/bulkhead/l7"
 	"github.com/bulkhead-dev/bulkhead/policy"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
@@ -30,6 +31,8 @@ type script struct {
 	served  string // what is made of the ports of services; empty: no rule asks
 	// protocols are those that rules name.
 	protocols map[traffic.Protocol]struct{}
+	asks      bool // some rule asks for content
+	byName    bool // some rule picks its peers by name
 }
 
 // rule is one rule without its peers, which are in script.hits.
@@ -40,6 +43,10 @@ type rule struct {
 	ports    ports
 	notPorts ports
 	within   *ports // only at these ports; nil: at all of the above
+	// content is what the rule asks of the content, and kind what for; without
+	// content the kind is Allow.
+	content l7.Rule
+	kind    traffic.Verdict
 }
 
 // ports are ports by number and by name.
@@ -79,6 +86,10 @@ func (c *Compiler) fill(r *ruleset) {
 			if !rule.AnyPeer {
 				w.peers(int32(i), rule.Peers)
 			}
+		}
+		if r.direction == traffic.Egress && len(r.record.NameSelectors()) > 0 {
+			w.byName = true
+			w.limit(carriersOf(traffic.InspectDNS), nil)
 		}
 	}
 	if r.served = c.servedText(r); r.served != "" {
@@ -130,6 +141,9 @@ func (w *writer) write(n int32, r *policy.Rule) {
 	compiled := rule{n: n, action: r.Action, anyPeer: r.AnyPeer, ports: w.portsOf(r.Ports), notPorts: w.portsOf(r.NotPorts)}
 	if r.AnyPort {
 		compiled.ports = ports{numbers: map[traffic.Protocol]spans{traffic.AnyProtocol: allPorts}}
+	}
+	if compiled.kind = r.Inspects(); compiled.kind.Inspects() {
+		w.ask(n, r, &compiled)
 	}
 	w.rules = append(w.rules, compiled)
 }

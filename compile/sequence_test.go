@@ -74,6 +74,7 @@ func sequences(t *testing.T, n int, test func(t *testing.T, kind func(*Compiler)
 			{"NetworkPolicy", gen.Small},
 			{"general", gen.Shape{Nodes: 3, Namespaces: 4, Pods: 24, Policies: 12, General: true}},
 			{"mixed", gen.Shape{Nodes: 3, Namespaces: 4, Pods: 24, Policies: 12, Mixed: true}},
+			{"content", content(gen.Small)},
 			{"disputed", gen.Shape{Nodes: 3, Namespaces: 3, Pods: 20, Policies: 12, General: true, Disputed: true}},
 		} {
 			t.Run(name+"/"+shape.name, func(t *testing.T) {

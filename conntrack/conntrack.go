@@ -36,6 +36,9 @@ type Conn struct {
 	Port     uint16 // at To; of ICMP its type and code, of others without ports zero
 	Allowed  bool   // carries dataplane.LabelAllowed
 	Cut      bool   // carries dataplane.LabelCut
+	// Inspected is what the proxy looks for in it, by its label; Deny: it does not
+	// go to the proxy.
+	Inspected traffic.Verdict
 
 	tuple, zone []byte // as the kernel wrote them, to name the entry
 }
@@ -116,11 +119,21 @@ func (t *Table) Revoke(ctx context.Context, p *plan.Plan, x *plan.Index, scope p
 	}
 	var denied []Conn
 	for _, c := range conns {
-		if c.Allowed && scope.Contains(p, c.From, c.To) && x.Trace(c.packet(own)) == traffic.Deny {
+		if c.passes() && scope.Contains(p, c.From, c.To) && c.loses(x.Trace(c.packet(own))) {
 			denied = append(denied, c)
 		}
 	}
 	return Count{len(conns), len(denied)}, t.cut(ctx, denied)
+}
+
+// passes tells whether the tables let the connection pass without judging it.
+func (c Conn) passes() bool { return c.Allowed || c.Inspected.Inspects() }
+
+// loses tells whether the connection may not go on as it is. One that was allowed
+// cannot go to the proxy any more, for that would have to know its beginning; one
+// at the proxy may stay there.
+func (c Conn) loses(now traffic.Verdict) bool {
+	return c.Allowed && now != traffic.Allow || c.Inspected.Inspects() && now != traffic.Allow && now != c.Inspected
 }
 
 func (c Conn) packet(own map[netip.Addr]bool) plan.Packet {

@@ -179,6 +179,7 @@ func parse(data []byte) (Conn, bool) {
 			c.zone = value
 		case ctaLabels:
 			c.Allowed, c.Cut = hasBit(value, dataplane.LabelAllowed), hasBit(value, dataplane.LabelCut)
+			c.Inspected = inspected(value)
 		}
 		return true
 	})
@@ -244,7 +245,17 @@ func bits(set ...int) []byte {
 // cutAtOnce is how many entries go into one message to the kernel.
 const cutAtOnce = 4096
 
-// cut takes dataplane.LabelAllowed off the connections and puts dataplane.LabelCut on them, and
+func inspected(label []byte) traffic.Verdict {
+	switch {
+	case hasBit(label, dataplane.LabelHTTP):
+		return traffic.InspectHTTP
+	case hasBit(label, dataplane.LabelDNS):
+		return traffic.InspectDNS
+	}
+	return traffic.Deny
+}
+
+// cut takes dataplane.LabelAllowed and the proxy's labels off the connections and puts dataplane.LabelCut on them, and
 // leaves the other bits as they are.
 func (t *Table) cut(ctx context.Context, conns []Conn) error {
 	for len(conns) > 0 {
@@ -263,7 +274,7 @@ func (t *Table) cutSome(ctx context.Context, conns []Conn) error {
 	}
 	messages := make([]netlink.Message, 0, len(conns)+1)
 	for _, c := range conns {
-		messages = append(messages, message(msgNew, 0, family(c.From), c.labels(bits(dataplane.LabelCut), bits(dataplane.LabelAllowed, dataplane.LabelCut))))
+		messages = append(messages, message(msgNew, 0, family(c.From), c.labels(bits(dataplane.LabelCut), bits(dataplane.LabelAllowed, dataplane.LabelHTTP, dataplane.LabelDNS, dataplane.LabelCut))))
 	}
 	// The kernel answers only what fails, and this at the end.
 	messages = append(messages, netlink.Message{Header: netlink.Header{

@@ -32,8 +32,13 @@ type Watcher interface {
 
 // Bits of a connection's conntrack label. Allowed is a cache of "allowed under
 // the present policies": the tables accept a packet whose connection carries it.
-// Cut marks a connection that Allowed was taken off while it lived.
+// Cut marks a connection that Allowed was taken off while it lived. HTTP and DNS
+// mark connections that go to the node's proxy, Proxy those that it opens itself
+// with a pod's address.
 const (
 	LabelAllowed = 127
 	LabelCut     = 126
+	LabelHTTP    = 125
+	LabelDNS     = 124
+	LabelProxy   = 123
 )

@@ -50,6 +50,12 @@ func (e *Engine) SetTier(t policy.Tier) { e.tell(func(c *compile.Compiler) { c.S
 // DeleteTier tells that a tier is gone.
 func (e *Engine) DeleteTier(name string) { e.tell(func(c *compile.Compiler) { c.DeleteTier(name) }) }
 
+// SetLearned tells which addresses the names have that a selector picks, by the
+// selector's text; nil: none.
+func (e *Engine) SetLearned(selector string, addrs []netip.Addr) {
+	e.tell(func(c *compile.Compiler) { c.SetLearned(selector, addrs) })
+}
+
 // SetServiceAccount tells of a service account that is new or changed.
 func (e *Engine) SetServiceAccount(a *cluster.ServiceAccount) {
 	e.tell(func(c *compile.Compiler) { c.SetServiceAccount(a) })
@@ -107,7 +113,7 @@ func newKnown() known {
 // the connections ended that are no longer allowed. Only what differs from the
 // last Sync costs anything: objects are compared as pointers, so the caller
 // shares those that did not change from one snapshot to the next. Sync and
-// single changes do not mix.
+// single changes do not mix, but for SetLearned, of which Sync knows nothing.
 func (e *Engine) Sync(ctx context.Context, snapshot *cluster.Snapshot, set *policy.Set) error {
 	e.mu.Lock()
 	e.pending = append(e.pending, e.known.changes(snapshot, set)...)

@@ -34,11 +34,11 @@ func (x *Explanation) WriteTable(p *printer.Printer) error {
 
 func (x *Explanation) count() string {
 	if len(x.Ways) == 1 {
-		return fmt.Sprintf("the only way is %s", map[traffic.Verdict]string{traffic.Allow: "allowed", traffic.Deny: "denied"}[x.Verdict])
+		return fmt.Sprintf("the only way is %s", verdictWords[x.Verdict])
 	}
 	allowed := 0
 	for _, w := range x.Ways {
-		if w.Verdict == traffic.Allow {
+		if w.Verdict.Opens() {
 			allowed++
 		}
 	}
@@ -54,12 +54,21 @@ func port(protocol traffic.Protocol, number uint16) string {
 	return fmt.Sprintf("%s %d", protocol, number)
 }
 
-// mark is the verdict, as wide for both.
+// verdictWords complete "the only way is".
+var verdictWords = map[traffic.Verdict]string{
+	traffic.Allow: "allowed", traffic.Deny: "denied",
+	traffic.InspectHTTP: "allowed for some requests", traffic.InspectDNS: "allowed for some queries",
+}
+
+var verdictStyles = map[traffic.Verdict]printer.Style{
+	traffic.Allow: printer.Green, traffic.Deny: printer.Red,
+	traffic.InspectHTTP: printer.Yellow, traffic.InspectDNS: printer.Yellow,
+}
+
+// mark is the verdict, as wide for all.
 func mark(p *printer.Printer, v traffic.Verdict) string {
-	if v == traffic.Allow {
-		return p.Paint(printer.Green, "allow")
-	}
-	return p.Paint(printer.Red, "deny") + " "
+	const widest = len("allow")
+	return p.Paint(verdictStyles[v], v.String()) + strings.Repeat(" ", widest-len(v.String()))
 }
 
 func writeResult(b *strings.Builder, p *printer.Printer, r verdict.Result, what string) {

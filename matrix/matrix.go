@@ -110,6 +110,7 @@ func (n namer) name(e verdict.Endpoint) string {
 // Tally counts a matrix's rows.
 type Tally struct {
 	Allowed, Denied     int // by the model
+	Inspected           int // by the model: it depends on the content
 	Measured, Disagreed int
 }
 
@@ -117,9 +118,12 @@ type Tally struct {
 func (m *Matrix) Tally() Tally {
 	var t Tally
 	for _, r := range m.Rows {
-		if r.Verdict == traffic.Allow {
+		switch {
+		case r.Verdict == traffic.Allow:
 			t.Allowed++
-		} else {
+		case r.Verdict.Inspects():
+			t.Inspected++
+		default:
 			t.Denied++
 		}
 		if r.Measured != nil {
@@ -135,7 +139,10 @@ func (m *Matrix) Tally() Tally {
 // String is "12 allowed, 30 denied", and what packets said of it.
 func (t Tally) String() string {
 	s := fmt.Sprintf("%d allowed, %d denied", t.Allowed, t.Denied)
-	all := t.Allowed + t.Denied
+	if t.Inspected > 0 {
+		s += fmt.Sprintf(", %d by their content", t.Inspected)
+	}
+	all := t.Allowed + t.Denied + t.Inspected
 	switch {
 	case t.Measured == 0:
 		return s

@@ -77,6 +77,7 @@ const (
 	allowed
 	denied
 	disagreed
+	inspected
 )
 
 func (r Row) answer() answer {
@@ -85,15 +86,17 @@ func (r Row) answer() answer {
 		return disagreed
 	case r.Verdict == traffic.Allow:
 		return allowed
+	case r.Verdict.Inspects():
+		return inspected
 	}
 	return denied
 }
 
 // Each answer has a mark, a style and a word.
 var (
-	marks  = map[answer]string{notAsked: "·", allowed: "✓", denied: "✗", disagreed: "!"}
-	styles = map[answer]printer.Style{notAsked: printer.Dim, allowed: printer.Green, denied: printer.Red, disagreed: printer.Alarm}
-	words  = map[answer]string{notAsked: "not asked", allowed: "allowed", denied: "denied", disagreed: "packets disagree"}
+	marks  = map[answer]string{notAsked: "·", allowed: "✓", denied: "✗", disagreed: "!", inspected: "◐"}
+	styles = map[answer]printer.Style{notAsked: printer.Dim, allowed: printer.Green, denied: printer.Red, disagreed: printer.Alarm, inspected: printer.Yellow}
+	words  = map[answer]string{notAsked: "not asked", allowed: "allowed", denied: "denied", disagreed: "packets disagree", inspected: "depends on the content"}
 )
 
 // column is a destination of a grid.

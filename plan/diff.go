@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/bulkhead-dev/bulkhead/l7"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
 
@@ -26,44 +27,49 @@ type Diff struct {
 	Known   map[netip.Addr]Edit[struct{}]
 	Local   map[netip.Addr]Edit[Local]
 	Classes map[ClassID]ClassEdit
+	Filters map[l7.FilterID]Edit[l7.Filter]
 }
 
-// ClassEdit is the change of one class. Rows has only the rows that differ; all
-// of them for a class that is new or gone.
+// ClassEdit is the change of one class. Rows and Filters have only what differs; all
+// of it for a class that is new or gone.
 type ClassEdit struct {
 	// Old is the class before and New the class after, nil where there is none.
-	// New is whole. Of a class that goes on existing, Old lacks the rows.
+	// New is whole. Of a class that goes on existing, Old lacks the rows and
+	// their filters.
 	Old, New *Class
 	Rows     map[Row]Edit[traffic.Verdict]
+	Filters  map[Row]Edit[l7.FilterID]
 }
 
 // Compare is what turns plan a into plan b.
 func Compare(a, b *Plan) Diff {
 	d := Diff{
-		Peers:  edits(a.Peers, b.Peers, slices.Equal[[]string]),
-		Wider:  edits(a.Wider, b.Wider, same[PeerID]),
-		Addrs:  edits(a.Addrs, b.Addrs, same[PeerID]),
-		Ranges: edits(a.Ranges, b.Ranges, same[PeerID]),
-		Held:   edits(a.Held, b.Held, same[struct{}]),
-		Known:  edits(a.Known, b.Known, same[struct{}]),
-		Local:  edits(a.Local, b.Local, same[Local]),
+		Peers:   edits(a.Peers, b.Peers, slices.Equal[[]string]),
+		Wider:   edits(a.Wider, b.Wider, same[PeerID]),
+		Addrs:   edits(a.Addrs, b.Addrs, same[PeerID]),
+		Ranges:  edits(a.Ranges, b.Ranges, same[PeerID]),
+		Held:    edits(a.Held, b.Held, same[struct{}]),
+		Known:   edits(a.Known, b.Known, same[struct{}]),
+		Local:   edits(a.Local, b.Local, same[Local]),
+		Filters: edits(a.Filters, b.Filters, func(a, b l7.Filter) bool { return a.ID() == b.ID() }),
 	}
 	for id, e := range edits(a.Classes, b.Classes, (*Class).equal) {
 		if d.Classes == nil {
 			d.Classes = map[ClassID]ClassEdit{}
 		}
 		rows := edits(e.Old.rows(), e.New.rows(), same[traffic.Verdict])
+		filters := edits(e.Old.filters(), e.New.filters(), same[l7.FilterID])
 		if e.Had && e.Has {
 			e.Old = e.Old.head()
 		}
-		d.Classes[id] = ClassEdit{Old: e.Old, New: e.New, Rows: rows}
+		d.Classes[id] = ClassEdit{Old: e.Old, New: e.New, Rows: rows, Filters: filters}
 	}
 	return d
 }
 
 // Empty tells whether the diff changes nothing.
 func (d Diff) Empty() bool {
-	return len(d.Peers)+len(d.Wider)+len(d.Addrs)+len(d.Ranges)+len(d.Held)+len(d.Known)+len(d.Local)+len(d.Classes) == 0
+	return len(d.Peers)+len(d.Wider)+len(d.Addrs)+len(d.Ranges)+len(d.Held)+len(d.Known)+len(d.Local)+len(d.Classes)+len(d.Filters) == 0
 }
 
 // Len is the number of table entries that the diff touches: addresses, ranges,
@@ -90,17 +96,19 @@ func (d Diff) Apply(p *Plan) {
 	apply(p.Held, d.Held)
 	apply(p.Known, d.Known)
 	apply(p.Local, d.Local)
+	apply(p.Filters, d.Filters)
 	for id, e := range d.Classes {
 		if e.New == nil {
 			delete(p.Classes, id)
 			continue
 		}
 		class := e.New.head()
-		class.Rows = map[Row]traffic.Verdict{}
+		class.Rows, class.Filters = map[Row]traffic.Verdict{}, map[Row]l7.FilterID{}
 		if old, ok := p.Classes[id]; ok {
-			class.Rows = old.Rows
+			class.Rows, class.Filters = old.Rows, old.Filters
 		}
 		apply(class.Rows, e.Rows)
+		apply(class.Filters, e.Filters)
 		p.Classes[id] = class
 	}
 }
@@ -115,7 +123,7 @@ func apply[K comparable, V any](to map[K]V, edits map[K]Edit[V]) {
 	}
 }
 
-// head is the class without its rows.
+// head is the class without its rows and filters.
 func (c *Class) head() *Class {
 	return &Class{Direction: c.Direction, Policies: c.Policies, Default: c.Default, Audit: c.Audit}
 }
@@ -127,9 +135,16 @@ func (c *Class) rows() map[Row]traffic.Verdict {
 	return c.Rows
 }
 
+func (c *Class) filters() map[Row]l7.FilterID {
+	if c == nil {
+		return nil
+	}
+	return c.Filters
+}
+
 func (c *Class) equal(o *Class) bool {
 	return c.Direction == o.Direction && c.Default == o.Default && c.Audit == o.Audit &&
-		slices.Equal(c.Policies, o.Policies) && maps.Equal(c.Rows, o.Rows)
+		slices.Equal(c.Policies, o.Policies) && maps.Equal(c.Rows, o.Rows) && maps.Equal(c.Filters, o.Filters)
 }
 
 func same[V comparable](a, b V) bool { return a == b }

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bulkhead-dev/bulkhead/traffic"
+	"github.com/bulkhead-dev/bulkhead/l7"
 )
 
 // Text is the diff in the lines of the plans' text: those that go start with
@@ -36,6 +36,9 @@ func (d Diff) Text() string {
 	}
 	for _, id := range slices.Sorted(maps.Keys(d.Classes)) {
 		d.Classes[id].write(&b, id)
+	}
+	for _, id := range slices.Sorted(maps.Keys(d.Filters)) {
+		writeEdit(&b, d.Filters[id], func(f l7.Filter) []string { return filterLines(id, f) })
 	}
 	return b.String()
 }
@@ -72,9 +75,34 @@ func (e ClassEdit) write(b *strings.Builder, id ClassID) {
 			mark(b, "+ ", policyLine(name))
 		}
 	}
-	for _, row := range slices.SortedFunc(maps.Keys(e.Rows), Row.Compare) {
-		writeEdit(b, e.Rows[row], func(v traffic.Verdict) []string { return []string{rowLine(row, v)} })
+	for _, row := range e.changedRows() {
+		if line, had := e.oldLine(row); had {
+			mark(b, "- ", line)
+		}
+		if v, has := e.New.rows()[row]; has {
+			mark(b, "+ ", rowLine(row, v, e.New.Filters[row]))
+		}
 	}
+}
+
+// changedRows are the rows whose verdict or filter changed, sorted.
+func (e ClassEdit) changedRows() []Row {
+	rows := slices.AppendSeq(slices.Collect(maps.Keys(e.Rows)), maps.Keys(e.Filters))
+	slices.SortFunc(rows, Row.Compare)
+	return slices.Compact(rows)
+}
+
+// oldLine is a changed row as it was.
+func (e ClassEdit) oldLine(row Row) (line string, had bool) {
+	verdict, had := e.New.rows()[row]
+	if edit, changed := e.Rows[row]; changed {
+		verdict, had = edit.Old, edit.Had
+	}
+	filter := e.New.filters()[row]
+	if edit, changed := e.Filters[row]; changed {
+		filter = edit.Old
+	}
+	return rowLine(row, verdict, filter), had
 }
 
 func (c *Class) policies() []string {

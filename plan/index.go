@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/bulkhead-dev/bulkhead/l7"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
 
@@ -40,6 +41,7 @@ type rowKey struct {
 type ports struct {
 	from, to uint16
 	verdict  traffic.Verdict
+	filter   l7.FilterID // zero: none
 }
 
 // NewIndex is an index of a plan.
@@ -72,26 +74,45 @@ func (x *Index) Trace(packet Packet) traffic.Verdict {
 	if packet.From == packet.To {
 		return traffic.Allow
 	}
-	if x.allows(x.plan.Local[packet.From].Egress, packet.To, packet) &&
-		x.allows(x.plan.Local[packet.To].Ingress, packet.From, packet) {
-		return traffic.Allow
+	egress := x.judge(x.plan.Local[packet.From].Egress, packet.To, packet)
+	if egress == traffic.Deny {
+		return traffic.Deny
 	}
-	return traffic.Deny
+	return egress.And(x.judge(x.plan.Local[packet.To].Ingress, packet.From, packet))
 }
 
-func (x *Index) allows(id ClassID, peer netip.Addr, packet Packet) bool {
+func (x *Index) judge(id ClassID, peer netip.Addr, packet Packet) traffic.Verdict {
 	if id == 0 {
-		return true
+		return traffic.Allow
 	}
 	class := x.class(id)
 	if class == nil {
-		return false
+		return traffic.Deny
 	}
 	if class.audit {
-		return true
+		return traffic.Allow
 	}
 	group := x.PeerOf(peer)
-	return class.lookup(group, x.plan.Wider[group], packet.Protocol, packet.Port) == traffic.Allow
+	return class.lookup(group, x.plan.Wider[group], packet.Protocol, packet.Port)
+}
+
+// Filters are what a connection that is inspected may carry: its content must
+// pass each of them. Where there are none everything passes.
+func (x *Index) Filters(packet Packet) []l7.Filter {
+	var found []l7.Filter
+	add := func(id ClassID, peer netip.Addr) {
+		class := x.class(id)
+		if class == nil || class.audit {
+			return
+		}
+		group := x.PeerOf(peer)
+		if row, ok := class.row(group, x.plan.Wider[group], packet.Protocol, packet.Port); ok && row.filter != 0 {
+			found = append(found, x.plan.Filters[row.filter])
+		}
+	}
+	add(x.plan.Local[packet.From].Egress, packet.To)
+	add(x.plan.Local[packet.To].Ingress, packet.From)
+	return found
 }
 
 // PeerOf is Plan.PeerOf.
@@ -139,7 +160,7 @@ func newClassIndex(c *Class) *classIndex {
 	x := &classIndex{fallback: c.Default, audit: c.Audit, rows: map[rowKey][]ports{}}
 	for row, verdict := range c.Rows {
 		key := rowKey{row.Peer, row.AnyPeer, row.Protocol}
-		x.rows[key] = append(x.rows[key], ports{row.From, row.To, verdict})
+		x.rows[key] = append(x.rows[key], ports{row.From, row.To, verdict, c.Filters[row]})
 		if row.Protocol != traffic.AnyProtocol && !slices.Contains(x.protocols, row.Protocol) {
 			x.protocols = append(x.protocols, row.Protocol)
 		}
@@ -151,29 +172,37 @@ func newClassIndex(c *Class) *classIndex {
 }
 
 func (x *classIndex) lookup(peer, wider PeerID, protocol traffic.Protocol, port uint16) traffic.Verdict {
+	if found, ok := x.row(peer, wider, protocol, port); ok {
+		return found.verdict
+	}
+	return x.fallback
+}
+
+// row is the most telling one.
+func (x *classIndex) row(peer, wider PeerID, protocol traffic.Protocol, port uint16) (ports, bool) {
 	for _, key := range []rowKey{
 		{peer: peer, protocol: protocol}, {peer: peer},
 		{peer: wider, protocol: protocol}, {peer: wider},
 		{anyPeer: true, protocol: protocol}, {anyPeer: true},
 	} {
-		if verdict, ok := x.find(key, port); ok {
-			return verdict
+		if found, ok := x.find(key, port); ok {
+			return found, true
 		}
 	}
-	return x.fallback
+	return ports{}, false
 }
 
-func (x *classIndex) find(key rowKey, port uint16) (traffic.Verdict, bool) {
+func (x *classIndex) find(key rowKey, port uint16) (ports, bool) {
 	rows := x.rows[key]
 	if len(rows) == 0 {
-		return traffic.Deny, false
+		return ports{}, false
 	}
 	if key.protocol == traffic.AnyProtocol {
-		return rows[0].verdict, true
+		return rows[0], true
 	}
 	i := sort.Search(len(rows), func(i int) bool { return rows[i].to >= port })
 	if i == len(rows) || rows[i].from > port {
-		return traffic.Deny, false
+		return ports{}, false
 	}
-	return rows[i].verdict, true
+	return rows[i], true
 }

@@ -9,14 +9,20 @@ import (
 
 // document is the plan as JSON: the tables as sorted lists.
 type document struct {
-	Node      string          `json:"node"`
-	Peers     []peerDocument  `json:"peers"`
-	Addresses []addrDocument  `json:"addresses"`
-	Ranges    []rangeDocument `json:"ranges"`
-	Held      []heldDocument  `json:"held,omitempty"`
-	Known     []netip.Addr    `json:"known,omitempty"`
-	Local     []localDocument `json:"local"`
-	Classes   []classDocument `json:"classes"`
+	Node      string           `json:"node"`
+	Peers     []peerDocument   `json:"peers"`
+	Addresses []addrDocument   `json:"addresses"`
+	Ranges    []rangeDocument  `json:"ranges"`
+	Held      []heldDocument   `json:"held,omitempty"`
+	Known     []netip.Addr     `json:"known,omitempty"`
+	Local     []localDocument  `json:"local"`
+	Classes   []classDocument  `json:"classes"`
+	Filters   []filterDocument `json:"filters,omitempty"`
+}
+
+type filterDocument struct {
+	ID    string   `json:"id"`
+	Rules []string `json:"rules"`
 }
 
 type peerDocument struct {
@@ -62,6 +68,7 @@ type rowDocument struct {
 	Protocol string `json:"protocol,omitempty"`
 	From     uint16 `json:"from,omitempty"`
 	To       uint16 `json:"to,omitempty"`
+	Filter   string `json:"filter,omitempty"`
 }
 
 // MarshalJSON writes the tables as sorted lists; a local pod that is open in
@@ -96,6 +103,9 @@ func (p *Plan) MarshalJSON() ([]byte, error) {
 	for _, id := range slices.Sorted(maps.Keys(p.Classes)) {
 		d.Classes = append(d.Classes, p.Classes[id].document(id))
 	}
+	for _, id := range slices.Sorted(maps.Keys(p.Filters)) {
+		d.Filters = append(d.Filters, filterDocument{id.String(), p.Filters[id].Lines()})
+	}
 	return json.Marshal(d)
 }
 
@@ -118,6 +128,9 @@ func (c *Class) document(id ClassID) classDocument {
 		}
 		if row.Protocol != 0 {
 			r.Protocol = row.Protocol.String()
+		}
+		if filter, ok := c.Filters[row]; ok {
+			r.Filter = filter.String()
 		}
 		d.Rows = append(d.Rows, r)
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bulkhead-dev/bulkhead/l7"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
 
@@ -54,11 +55,11 @@ func (r *reader) line(l string) error {
 	}
 	entries := map[string]func(string) error{
 		"plan": r.head, "peer": r.peer, "wider": r.wider, "address": r.addr,
-		"range": r.rng, "held": r.held, "known": r.known, "local": r.local, "class": r.class,
+		"range": r.rng, "held": r.held, "known": r.known, "local": r.local, "class": r.class, "filter": r.filter,
 	}
 	entry, ok := entries[word]
 	if !ok {
-		return fmt.Errorf("unknown entry %q: use peer, wider, address, range, held, known, local or class", word)
+		return fmt.Errorf("unknown entry %q: use peer, wider, address, range, held, known, local, class or filter", word)
 	}
 	r.below = nil
 	return entry(rest)
@@ -182,7 +183,7 @@ func (r *reader) class(rest string) error {
 	if id == 0 {
 		return fmt.Errorf("class %s stands for no policy and cannot have rows", id)
 	}
-	class := &Class{Rows: map[Row]traffic.Verdict{}, Audit: audit}
+	class := &Class{Rows: map[Row]traffic.Verdict{}, Filters: map[Row]l7.FilterID{}, Audit: audit}
 	switch f[1] {
 	case traffic.Ingress.String():
 		class.Direction = traffic.Ingress
@@ -208,13 +209,40 @@ func (c *Class) parseLine(l string) error {
 	}
 	var verdict traffic.Verdict
 	if err := verdict.UnmarshalText([]byte(word)); err != nil {
-		return fmt.Errorf("unknown line %q below a class: use policy, allow or deny", word)
+		return fmt.Errorf("unknown line %q below a class: use policy, allow, deny, http or dns", word)
 	}
-	row, err := parseRow(strings.Fields(rest))
+	fields := strings.Fields(rest)
+	var filter l7.FilterID
+	if n := len(fields) - 2; n >= 0 && fields[n] == "filter" {
+		var err error
+		if filter, err = l7.ParseFilterID(fields[n+1]); err != nil {
+			return err
+		}
+		fields = fields[:n]
+	}
+	row, err := parseRow(fields)
 	if err != nil {
 		return err
 	}
+	if filter != 0 {
+		c.Filters[row] = filter
+	}
 	return put(c.Rows, "row", row, verdict)
+}
+
+func (r *reader) filter(rest string) error {
+	id, err := l7.ParseFilterID(rest)
+	if err != nil {
+		return err
+	}
+	var lines []string
+	r.below = func(l string) error {
+		l, err := unphrase(l)
+		lines = append(lines, l)
+		r.plan.Filters[id] = l7.Shown(lines)
+		return err
+	}
+	return put(r.plan.Filters, "filter", id, l7.Filter{})
 }
 
 func parseRow(f []string) (Row, error) {
@@ -329,6 +357,11 @@ func (p *Plan) check() error {
 		return err
 	}
 	for id, class := range p.Classes {
+		for row, filter := range class.Filters {
+			if _, ok := p.Filters[filter]; !ok || !class.Rows[row].Inspects() {
+				return fmt.Errorf("class %s: row %q names filter %s, which the plan does not have or the row does not need", id, row, filter)
+			}
+		}
 		rows := slices.SortedFunc(maps.Keys(class.Rows), Row.Compare)
 		for i := 1; i < len(rows); i++ {
 			a, b := rows[i-1], rows[i]

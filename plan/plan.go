@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"strconv"
 
+	"github.com/bulkhead-dev/bulkhead/l7"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
 
@@ -69,6 +70,8 @@ type Plan struct {
 	// Local are the node's own pods that some policy selects.
 	Local   map[netip.Addr]Local
 	Classes map[ClassID]*Class
+	// Filters are what connections that are inspected may carry.
+	Filters map[l7.FilterID]l7.Filter
 }
 
 // New is a plan that filters nothing.
@@ -83,6 +86,7 @@ func New(node string) *Plan {
 		Known:   map[netip.Addr]struct{}{},
 		Local:   map[netip.Addr]Local{},
 		Classes: map[ClassID]*Class{},
+		Filters: map[l7.FilterID]l7.Filter{},
 	}
 }
 
@@ -112,7 +116,10 @@ type Class struct {
 	// Rows are the exceptions from Default. For a packet the most telling row
 	// wins, in the order of Class.Lookup. Rows of one peer and protocol do not
 	// overlap.
-	Rows    map[Row]traffic.Verdict
+	Rows map[Row]traffic.Verdict
+	// Filters are what connections may carry that a row has inspected. A row
+	// without one lets everything pass: its connections are only learned from.
+	Filters map[Row]l7.FilterID
 	Default traffic.Verdict
 	// Audit: what the class denies is noted and let through.
 	Audit bool

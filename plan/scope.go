@@ -111,7 +111,7 @@ func (e ClassEdit) revokes() bool {
 		return true
 	}
 	for _, row := range e.Rows {
-		if row.Had && row.Old == traffic.Allow || row.Has && row.New == traffic.Deny {
+		if row.Had && row.Old.Opens() || row.Has && row.New != traffic.Allow {
 			return true
 		}
 	}
@@ -159,8 +159,8 @@ func (x *classIndex) loses(from, fromWider, to, toWider PeerID) bool {
 	}
 	for _, protocol := range append([]traffic.Protocol{traffic.AnyProtocol}, x.protocols...) {
 		for _, port := range x.edges(groups, protocol) {
-			if x.lookup(from, fromWider, protocol, port) == traffic.Allow &&
-				x.lookup(to, toWider, protocol, port) == traffic.Deny {
+			before, after := x.lookup(from, fromWider, protocol, port), x.lookup(to, toWider, protocol, port)
+			if before != after && before.Opens() && after != traffic.Allow {
 				return true
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/bulkhead-dev/bulkhead/l7"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
 
@@ -30,6 +31,9 @@ import (
 //	class 3b4c5d6e ingress default deny
 //	  policy shop/backend
 //	  allow peer 5b0c1c7e TCP 8080
+//	  http peer 1f2e3d4c TCP 8080 filter 3c1f5e7a9b2d4c60
+//	filter 3c1f5e7a9b2d4c60
+//	  shop/backend ingress rule 1: http method GET
 func Text(p *Plan) string {
 	var b strings.Builder
 	line(&b, "plan "+phrase(p.Node))
@@ -56,6 +60,9 @@ func Text(p *Plan) string {
 	}
 	for _, id := range slices.Sorted(maps.Keys(p.Classes)) {
 		line(&b, classLines(id, p.Classes[id])...)
+	}
+	for _, id := range slices.Sorted(maps.Keys(p.Filters)) {
+		line(&b, filterLines(id, p.Filters[id])...)
 	}
 	return b.String()
 }
@@ -101,8 +108,20 @@ func classLine(id ClassID, c *Class) string {
 
 func policyLine(name string) string { return "  policy " + phrase(name) }
 
-func rowLine(row Row, verdict traffic.Verdict) string {
-	return "  " + verdict.String() + " " + row.String()
+func rowLine(row Row, verdict traffic.Verdict, filter l7.FilterID) string {
+	line := "  " + verdict.String() + " " + row.String()
+	if filter != 0 {
+		line += " filter " + filter.String()
+	}
+	return line
+}
+
+func filterLines(id l7.FilterID, f l7.Filter) []string {
+	lines := []string{"filter " + id.String()}
+	for _, l := range f.Lines() {
+		lines = append(lines, "  "+phrase(l))
+	}
+	return lines
 }
 
 func classLines(id ClassID, c *Class) []string {
@@ -111,7 +130,7 @@ func classLines(id ClassID, c *Class) []string {
 		lines = append(lines, policyLine(name))
 	}
 	for _, row := range slices.SortedFunc(maps.Keys(c.Rows), Row.Compare) {
-		lines = append(lines, rowLine(row, c.Rows[row]))
+		lines = append(lines, rowLine(row, c.Rows[row], c.Filters[row]))
 	}
 	return lines
 }

@@ -31,25 +31,22 @@ func (p *Plan) Trace(packet Packet) traffic.Verdict {
 	if packet.From == packet.To {
 		return traffic.Allow
 	}
-	if !p.allows(p.Local[packet.From].Egress, packet.To, packet) {
-		return traffic.Deny
-	}
-	if !p.allows(p.Local[packet.To].Ingress, packet.From, packet) {
-		return traffic.Deny
-	}
-	return traffic.Allow
+	egress := p.judge(p.Local[packet.From].Egress, packet.To, packet)
+	return egress.And(p.judge(p.Local[packet.To].Ingress, packet.From, packet))
 }
 
-func (p *Plan) allows(id ClassID, peer netip.Addr, packet Packet) bool {
+func (p *Plan) judge(id ClassID, peer netip.Addr, packet Packet) traffic.Verdict {
 	class, ok := p.Classes[id]
-	if !ok {
-		return id == 0
-	}
-	if class.Audit {
-		return true
+	switch {
+	case id == 0:
+		return traffic.Allow
+	case !ok:
+		return traffic.Deny
+	case class.Audit:
+		return traffic.Allow
 	}
 	group := p.PeerOf(peer)
-	return class.Lookup(group, p.Wider[group], packet.Protocol, packet.Port) == traffic.Allow
+	return class.Lookup(group, p.Wider[group], packet.Protocol, packet.Port)
 }
 
 // PeerOf is the group of an address.

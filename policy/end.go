@@ -20,6 +20,8 @@ type End struct {
 	// Target is the port that the connection goes to; nil: the end is its source,
 	// or the pod that the policy protects.
 	Target *cluster.ServedPort
+	// Names are the selectors, as text, that the address was learned for.
+	Names []string
 }
 
 // Member is a set of networks that an end is in.

@@ -7,14 +7,15 @@ import (
 )
 
 // Peer is the other end of a connection. At most one of Pods, CIDR, Nodes,
-// Networks and Services is set; with none of them, And and Not alone say what is meant. The
-// zero value picks nobody.
+// Networks, Services and Names is set; with none of them, And and Not alone say
+// what is meant. The zero value picks nobody.
 type Peer struct {
 	Pods     *PodSelector
 	CIDR     *CIDR // an address, whoever has it
 	Nodes    *NodeSelector
 	Networks *NetworkSelector // an address that lies in a set
 	Services *ServiceSelector // an address that services lead to
+	Names    *NameSelector    // an address that a name was seen to have
 	// And are what an end must be besides, Not what it must not be. What is in
 	// them has neither itself.
 	And, Not []Peer
@@ -39,6 +40,8 @@ func (p Peer) itself(e *End) bool {
 		return slices.ContainsFunc(e.Networks, func(n Member) bool { return p.Networks.Matches(n.Networks, n.Labels) })
 	case p.Services != nil:
 		return p.Services.picks(e)
+	case p.Names != nil:
+		return slices.Contains(e.Names, p.Names.String())
 	}
 	return len(p.And)+len(p.Not) > 0
 }
@@ -57,6 +60,8 @@ func (p Peer) String() string {
 		words = append(words, p.Networks.String())
 	case p.Services != nil:
 		words = append(words, p.Services.String())
+	case p.Names != nil:
+		words = append(words, p.Names.String())
 	case len(p.And)+len(p.Not) == 0:
 		return "none"
 	}

@@ -9,6 +9,7 @@ package policy
 import (
 	"fmt"
 
+	"github.com/bulkhead-dev/bulkhead/l7"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
 
@@ -173,6 +174,24 @@ type Rule struct {
 	// NotPorts are protocols and ports that the rule does not match although
 	// Ports or AnyPort do.
 	NotPorts []Port
+	// HTTP and DNS are what the content must be besides, if there are any: a
+	// request must match one of HTTP, or a query's name one of DNS. A rule has
+	// only one of them, it is an Allow, and matches only TCP, or for DNS only
+	// TCP and UDP.
+	HTTP []l7.HTTP
+	DNS  []l7.Name
+}
+
+// Inspects is the verdict of a rule that asks for content, and Allow of one that
+// does not.
+func (r *Rule) Inspects() traffic.Verdict {
+	switch {
+	case len(r.HTTP) > 0:
+		return traffic.InspectHTTP
+	case len(r.DNS) > 0:
+		return traffic.InspectDNS
+	}
+	return traffic.Allow
 }
 
 // Port is one protocol and its ports.

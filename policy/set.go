@@ -18,6 +18,8 @@ type Set struct {
 	Staged map[Ref]*Staged
 	// Failsafes are what no policy closes on Hosts; nil: DefaultFailsafes.
 	Failsafes *Failsafes
+	// Learned are the addresses that names have, as far as is known.
+	Learned Learned
 }
 
 // OpenPorts are the failsafes.
@@ -38,7 +40,7 @@ type Staged struct {
 
 // Preview is the set as it would be if all that is staged were enforced.
 func (s *Set) Preview() *Set {
-	p := &Set{Tiers: s.Tiers, Policies: maps.Clone(s.Policies), Networks: s.Networks, Hosts: s.Hosts, Failsafes: s.Failsafes}
+	p := &Set{Tiers: s.Tiers, Policies: maps.Clone(s.Policies), Networks: s.Networks, Hosts: s.Hosts, Failsafes: s.Failsafes, Learned: s.Learned}
 	for _, staged := range s.Staged {
 		delete(p.Policies, staged.Enforced)
 		if !staged.Deletes {
@@ -52,7 +54,7 @@ func (s *Set) Preview() *Set {
 func NewSet() *Set {
 	s := &Set{
 		Tiers: map[string]Tier{}, Policies: map[Ref]*Policy{}, Networks: map[Ref]*Networks{},
-		Hosts: map[Ref]*Host{}, Staged: map[Ref]*Staged{},
+		Hosts: map[Ref]*Host{}, Staged: map[Ref]*Staged{}, Learned: Learned{},
 	}
 	for _, t := range StandardTiers() {
 		s.Tiers[t.Name] = t

@@ -52,5 +52,11 @@ func (r Rule) String() string {
 	for _, p := range r.NotPorts {
 		words = append(words, "not "+p.String())
 	}
+	for _, h := range r.HTTP {
+		words = append(words, "http "+h.String())
+	}
+	for _, n := range r.DNS {
+		words = append(words, "dns "+n.String())
+	}
 	return strings.Join(words, " ")
 }

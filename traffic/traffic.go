@@ -6,6 +6,7 @@ package traffic
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -99,19 +100,39 @@ func (d Direction) String() string {
 // nothing is allowed by having been forgotten.
 type Verdict uint8
 
-// The verdicts.
+// The verdicts. A connection that is inspected goes through the node's proxy,
+// which lets pass what its rules allow.
 const (
 	Deny Verdict = iota
 	Allow
+	InspectHTTP // each request is judged
+	InspectDNS  // each query is judged, and answers are learned from
 )
 
-// String is "deny" or "allow".
+var verdictNames = [...]string{Deny: "deny", Allow: "allow", InspectHTTP: "http", InspectDNS: "dns"}
+
+// Opens tells whether the connection comes about, with or without a proxy.
+func (v Verdict) Opens() bool { return v != Deny }
+
+// Inspects tells whether the connection goes through a proxy.
+func (v Verdict) Inspects() bool { return v == InspectHTTP || v == InspectDNS }
+
+// And is for a connection that two have a say in: each may deny it or have it
+// inspected. What would have to be two protocols at once is denied.
+func (v Verdict) And(o Verdict) Verdict {
+	switch {
+	case v == Allow:
+		return o
+	case o == Allow || v == o:
+		return v
+	}
+	return Deny
+}
+
+// String is "deny", "allow", "http" or "dns".
 func (v Verdict) String() string {
-	switch v {
-	case Deny:
-		return "deny"
-	case Allow:
-		return "allow"
+	if int(v) < len(verdictNames) {
+		return verdictNames[v]
 	}
 	return fmt.Sprintf("Verdict(%d)", uint8(v))
 }
@@ -121,13 +142,10 @@ func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil 
 
 // UnmarshalText reads what MarshalText writes.
 func (v *Verdict) UnmarshalText(text []byte) error {
-	switch string(text) {
-	case "allow":
-		*v = Allow
-	case "deny":
-		*v = Deny
-	default:
-		return fmt.Errorf("unknown verdict %q: use allow or deny", text)
+	i := slices.Index(verdictNames[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("unknown verdict %q: use allow, deny, http or dns", text)
 	}
+	*v = Verdict(i)
 	return nil
 }

@@ -49,8 +49,12 @@ func (e *Evaluator) decide(c Connection, d traffic.Direction, trail *trail) find
 	if why := exempt(c, d); why != notExempt {
 		return finding{verdict: traffic.Allow, exemption: why}
 	}
-	q := e.question(c, d)
 	stages := e.stages(c.subject(d).NetworkPod(), d)
+	return e.question(c, d).decide(stages, trail)
+}
+
+// pass takes the connection through the tiers once.
+func (q *question) pass(stages []stage, trail *trail) finding {
 	for len(stages) > 0 {
 		lanes := lanesOf(stages)
 		stages = stages[len(lanes):]

@@ -26,7 +26,7 @@ func nodesByAddr(s *cluster.Snapshot) map[netip.Addr]*cluster.Node {
 // end is what a policy's peers see of one end of a connection; d is the
 // direction of the policy.
 func (e *Evaluator) end(c Connection, at Endpoint, d traffic.Direction) *policy.End {
-	end := &policy.End{Addr: at.Addr, Pod: at.NetworkPod(), Node: e.nodes[at.Addr]}
+	end := &policy.End{Addr: at.Addr, Pod: at.NetworkPod(), Node: e.nodes[at.Addr], Names: e.learned.Of(at.Addr)}
 	if end.Pod != nil {
 		end.Labels, end.Node = e.labels(end.Pod), nil
 	}

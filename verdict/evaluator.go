@@ -27,6 +27,7 @@ type Evaluator struct {
 	asksSelf     bool                      // one on hosts asks something of its own end
 	failsafes    policy.Failsafes
 	keepers      sync.Map // door -> *doorkeeper
+	learned      policy.Learned
 }
 
 // tier is a tier's policies by the namespace that their subjects are in; the
@@ -51,6 +52,7 @@ type stage struct {
 	isolates bool // one of the policies does
 	union    bool // any rule that denies comes before all others
 	missing  bool // the tier does not exist: it denies, and its rules are not asked
+	content       // what the policies ask of the content of connections
 }
 
 // New prepares an evaluator. Tiers that policies name and the set does not have
@@ -58,7 +60,7 @@ type stage struct {
 func New(snapshot *cluster.Snapshot, set *policy.Set) *Evaluator {
 	e := &Evaluator{
 		snapshot: snapshot, nodes: nodesByAddr(snapshot), services: servicesByAddr(snapshot),
-		hosts: hostsByNode(set), failsafes: set.OpenPorts(),
+		hosts: hostsByNode(set), failsafes: set.OpenPorts(), learned: set.Learned,
 	}
 	for _, n := range set.Networks {
 		e.networks = append(e.networks, policy.Member{Networks: n, Labels: &policy.Labels{Own: n.Labels, Namespace: e.namespace(n.Namespace)}})
@@ -104,17 +106,18 @@ func (e *Evaluator) Evaluate(c Connection) Result {
 		Ingress: e.explain(c, traffic.Ingress),
 		Forward: e.explainForward(c),
 	}
-	denied := func(f ForwardDecision) bool { return f.Verdict == traffic.Deny }
-	if result.Egress.Verdict == traffic.Allow && result.Ingress.Verdict == traffic.Allow && !slices.ContainsFunc(result.Forward, denied) {
-		result.Verdict = traffic.Allow
+	result.Verdict = result.Egress.Verdict.And(result.Ingress.Verdict)
+	if slices.ContainsFunc(result.Forward, func(f ForwardDecision) bool { return f.Verdict == traffic.Deny }) {
+		result.Verdict = traffic.Deny
 	}
 	return result
 }
 
 // Verdict judges a connection without the reason.
 func (e *Evaluator) Verdict(c Connection) traffic.Verdict {
+	both := traffic.Allow
 	for _, d := range []traffic.Direction{traffic.Egress, traffic.Ingress} {
-		if e.decide(c, d, nil).verdict == traffic.Deny {
+		if both = both.And(e.decide(c, d, nil).verdict); both == traffic.Deny {
 			return traffic.Deny
 		}
 		for _, at := range e.doors(c, d) {
@@ -123,7 +126,7 @@ func (e *Evaluator) Verdict(c Connection) traffic.Verdict {
 			}
 		}
 	}
-	return traffic.Allow
+	return both
 }
 
 // stages are what a connection of the pod passes in a direction.
@@ -175,10 +178,12 @@ func split(t policy.Tier, policies []*policy.Policy, d traffic.Direction) []stag
 		if p.Dialect != policy.Cilium {
 			ordered.policies = append(ordered.policies, p)
 			ordered.isolates = ordered.isolates || isolates
+			ordered.content = ordered.content.or(contentOf(p, d))
 		}
 		if p.Dialect == policy.Cilium || p.Dialect == policy.Kubernetes {
 			union.policies = append(union.policies, p)
 			union.isolates = union.isolates || isolates
+			union.content = union.content.or(contentOf(p, d))
 		}
 	}
 	is := func(d policy.Dialect) func(*policy.Policy) bool {

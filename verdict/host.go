@@ -181,7 +181,10 @@ func (e *Evaluator) passEarly(asked Connection, at door, keeper *doorkeeper, tra
 	return finding{}, false
 }
 
+// passStages asks a door's policies. Nobody looks at content there, so rules that
+// ask for it do not match.
 func (e *Evaluator) passStages(c Connection, at door, stages []stage, trail *trail) (finding, bool) {
+	c.Request, c.Query = nil, ""
 	q := e.questionAt(c, at)
 	for len(stages) > 0 {
 		lanes := lanesOf(stages)

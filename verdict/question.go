@@ -13,6 +13,9 @@ type question struct {
 	direction   traffic.Direction
 	self, other *policy.End
 	host        *policy.Host // whose policies ask; nil: no host's
+	// assumed is the kind of rule, by its verdict, whose content is taken to
+	// match; Deny: none.
+	assumed traffic.Verdict
 }
 
 func (e *Evaluator) question(c Connection, d traffic.Direction) *question {
@@ -20,9 +23,9 @@ func (e *Evaluator) question(c Connection, d traffic.Direction) *question {
 }
 
 // matches tells whether a rule speaks of the connection: the pod that it
-// protects, one of its peers and one of its ports fit.
+// protects, one of its peers, one of its ports and the content fit.
 func (q *question) matches(rule *policy.Rule) bool {
-	return q.matchesSelf(rule) && q.matchesPeer(rule) && q.matchesPort(rule)
+	return q.matchesSelf(rule) && q.matchesPeer(rule) && q.matchesPort(rule) && q.matchesContent(rule)
 }
 
 func (q *question) matchesSelf(rule *policy.Rule) bool {

@@ -17,6 +17,7 @@ func (e *Evaluator) explain(c Connection, d traffic.Direction) Decision {
 	var way trail
 	q := e.question(c, d)
 	f := e.decide(c, d, &way)
+	q.assumed = f.verdict
 	decision := Decision{Verdict: f.verdict}
 	decision.follow(way, d)
 	switch {
@@ -96,12 +97,12 @@ func (q *question) byRule(decision *Decision, f finding) {
 	rule := &f.policy.In(d).Rules[f.rule]
 	decision.Tier, decision.Policy, decision.Rule = f.stage.tier.Name, f.policy.Ref, &f.rule
 	verb := "denied"
-	if f.verdict == traffic.Allow {
+	if f.verdict.Opens() {
 		verb = "allowed"
 	}
 	decided := event{f.stage, f.policy, f.rule}
 	decision.Reason = fmt.Sprintf("%s by %s: %s", verb, decided.ruleName(d), q.matched(rule))
-	if f.verdict == traffic.Allow {
+	if f.verdict.Opens() {
 		q.byOthers(decision, decided)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"net/netip"
 
 	"github.com/bulkhead-dev/bulkhead/cluster"
+	"github.com/bulkhead-dev/bulkhead/l7"
 	"github.com/bulkhead-dev/bulkhead/policy"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
@@ -75,6 +76,11 @@ type Connection struct {
 	// Asked is where the connection was to go before translation; the zero value:
 	// to To and Port.
 	Asked netip.AddrPort `json:"asked,omitzero"`
+	// Request and Query are what the connection carries: an HTTP request, or a
+	// query for a domain name. With neither, the verdict on a connection whose
+	// content matters is to inspect it.
+	Request *l7.Request `json:"request,omitempty"`
+	Query   string      `json:"query,omitempty"`
 }
 
 // String is "shop/frontend -> shop/backend TCP 8080".

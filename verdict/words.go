@@ -23,7 +23,7 @@ func (q *question) matched(rule *policy.Rule) string {
 	if i := slices.IndexFunc(rule.Ports, q.fits); !rule.AnyPort && i >= 0 {
 		port = q.portWords(rule.Ports[i])
 	}
-	return peer + " on " + port
+	return peer + " on " + port + contentWords(rule)
 }
 
 // peerWords is a peer as one would say it.
@@ -74,6 +74,8 @@ func itselfWords(peer policy.Peer) string {
 		return networksWords(*peer.Networks)
 	case peer.Services != nil:
 		return servicesWords(*peer.Services)
+	case peer.Names != nil:
+		return namesWords(peer.Names)
 	case len(peer.And)+len(peer.Not) > 0:
 		return "everyone"
 	}
@@ -169,6 +171,31 @@ func (q *question) portsWords(rule *policy.Rule) string {
 	words := make([]string, len(rule.Ports))
 	for i, p := range rule.Ports {
 		words[i] = q.portWords(p)
+	}
+	return strings.Join(words, ", ")
+}
+
+// namesWords is "the names api.github.com, *.example.com".
+func namesWords(s *policy.NameSelector) string {
+	return "the names " + joined(s.Names)
+}
+
+// contentWords is " for http method GET" or " for queries of api.github.com";
+// empty for a rule that takes any content.
+func contentWords(rule *policy.Rule) string {
+	switch {
+	case len(rule.HTTP) > 0:
+		return " for http " + joined(rule.HTTP)
+	case len(rule.DNS) > 0:
+		return " for queries of " + joined(rule.DNS)
+	}
+	return ""
+}
+
+func joined[T fmt.Stringer](list []T) string {
+	words := make([]string, len(list))
+	for i, item := range list {
+		words[i] = item.String()
 	}
 	return strings.Join(words, ", ")
 }

@@ -72,7 +72,10 @@ func smallPlan() *plan.Plan {
 		{Peer: 1, Protocol: traffic.UDP, From: 80, To: 90}:    traffic.Allow,
 		{Peer: 1, Protocol: traffic.SCTP, From: 0, To: 65535}: traffic.Allow,
 		{Peer: 2}: traffic.Deny,
+		{Peer: 2, Protocol: traffic.TCP, From: 81, To: 81}:          traffic.InspectHTTP,
+		{Peer: 2, Protocol: traffic.UDP, From: 53, To: 53}:          traffic.InspectDNS,
 		{AnyPeer: true, Protocol: traffic.TCP, From: 1, To: 1}:      traffic.Allow,
+		{AnyPeer: true, Protocol: traffic.TCP, From: 8, To: 9}:      traffic.InspectHTTP,
 		{AnyPeer: true, Protocol: traffic.TCP, From: 5, To: 7}:      traffic.Deny,
 		{AnyPeer: true, Protocol: traffic.ICMP, From: 0, To: 65535}: traffic.Allow,
 		{AnyPeer: true}: traffic.Deny,
@@ -83,7 +86,7 @@ func smallPlan() *plan.Plan {
 func TestApply(t *testing.T) {
 	ctx := context.Background()
 	s := newSpace(t)
-	d := open(t, s, Options{ResetTCP: true})
+	d := open(t, s, Options{ResetTCP: true, Proxy: someProxy})
 	want := smallPlan()
 	for range 2 {
 		if err := d.Apply(ctx, want); err != nil {

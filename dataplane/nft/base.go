@@ -32,19 +32,21 @@ func (r *ruleset) addChain(name, comment string, h hook, rules ...text) error {
 
 // addBase adds what is there whatever the plan says: base chains, the chains
 // that look both ends up, and the empty maps.
-func (r *ruleset) addBase(node string, resetTCP bool) error {
+func (r *ruleset) addBase(node string, options Options) error {
 	r.exists = true
 	r.comment = tableComment(node)
 	r.addBaseSets()
 	for _, add := range []func() error{
-		r.addPeerChains, r.addReply, r.addTurned, r.addJudge, r.addPrerouting, r.addOutput, r.addRelated,
-		r.addHeld,
+		r.addPeerChains, r.addReply, r.addTurned, r.addJudge, r.addRelated, r.addHeld,
+		func() error { return r.addPrerouting(options.Proxy) },
+		func() error { return r.addOutput(options.Proxy) },
+		func() error { return r.addInspect(options.Proxy) },
 	} {
 		if err := add(); err != nil {
 			return err
 		}
 	}
-	return r.addDeny(resetTCP)
+	return r.addDeny(options.ResetTCP)
 }
 
 // nfAccept is NF_ACCEPT of netfilter.h.
@@ -90,32 +92,34 @@ func baseHook(number uint32) hook {
 	return hook{number: number, priority: HookPriority, base: true, policy: nfAccept}
 }
 
-func (r *ruleset) addPrerouting() error {
-	rules := []text{
-		{"connections that were judged and are allowed", exprs(hasLabel(dataplane.LabelAllowed), accept())},
-		{"only from this link", exprs(icmp6(setND, 255), accept())},
-		{"only from this link", exprs(icmp6(setMLD, 1), accept())},
-		{"", exprs(hasState(stateRelated), jump(chainRelated))},
-		{"a pod's answer to its own node", exprs(isReply(), toLocal(), accept())},
-	}
+func (r *ruleset) addPrerouting(p Proxy) error {
+	rules := []text{{"connections that were judged and are allowed", exprs(hasLabel(dataplane.LabelAllowed), accept())}}
+	rules = append(rules, p.fromNetwork()...)
+	rules = append(rules,
+		text{"only from this link", exprs(icmp6(setND, 255), accept())},
+		text{"only from this link", exprs(icmp6(setMLD, 1), accept())},
+		text{"", exprs(hasState(stateRelated), jump(chainRelated))},
+		text{"a pod's answer to its own node", exprs(isReply(), toLocal(), accept())})
 	for _, f := range families {
 		rules = append(rules, heldRules(f)...)
 	}
-	rules = append(rules,
-		text{"", jump(chainJudge)},
-		text{"judged and allowed", setLabel(dataplane.LabelAllowed)})
+	rules = append(rules, text{"", jump(chainJudge)})
+	rules = append(rules, toInspect()...)
+	rules = append(rules, text{"judged and allowed", setLabel(dataplane.LabelAllowed)})
 	return r.addChain(chainPrerouting, "what pods and the network send", baseHook(unix.NF_INET_PRE_ROUTING), rules...)
 }
 
 // addOutput is for what the node itself sends. To its own pods it may send
 // everything; its answers to a pod are the pod's connection.
-func (r *ruleset) addOutput() error {
-	return r.addChain(chainOutput, "what the node sends", baseHook(unix.NF_INET_LOCAL_OUT),
-		text{"connections that were judged and are allowed", exprs(hasLabel(dataplane.LabelAllowed), accept())},
+func (r *ruleset) addOutput(p Proxy) error {
+	rules := []text{{"connections that were judged and are allowed", exprs(hasLabel(dataplane.LabelAllowed), accept())}}
+	rules = append(rules, p.fromNode()...)
+	rules = append(rules,
 		text{"a reset that a deny sends", exprs(isProtocol(unix.IPPROTO_TCP), hasState(stateRelated), hasFlag(flagRST), accept())},
 		text{"", exprs(hasState(stateRelated), jump(chainRelated))},
 		text{"the node's answer to a pod", jump(chainTurned)},
 		text{"the node's own", setLabel(dataplane.LabelAllowed)})
+	return r.addChain(chainOutput, "what the node sends", baseHook(unix.NF_INET_LOCAL_OUT), rules...)
 }
 
 // addRelated lets ICMP errors of allowed connections pass. Those of connections

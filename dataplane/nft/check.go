@@ -65,7 +65,7 @@ func (d *Dataplane) checkKernel(ctx context.Context) ([]Problem, error) {
 		return []Problem{{"nftables", true, fmt.Sprintf(
 			"the kernel is Linux %s; it forgets the comments by which tables are taken over, so 5.10 or later is needed", release)}}, nil
 	}
-	all, err := render(samplePlan(), d.options.ResetTCP)
+	all, err := render(samplePlan(), d.options)
 	if err != nil {
 		return nil, err
 	}
@@ -154,6 +154,10 @@ func (d *Dataplane) features() []feature {
 		all = append(all, feature{"resets in prerouting", "it needs Linux 5.9 and CONFIG_NFT_REJECT_INET, or dropping without an answer",
 			rule(append(isProtocol(unix.IPPROTO_TCP), &expr.Reject{Type: unix.NFT_REJECT_TCP_RST})...)})
 	}
+	if d.options.Proxy != (Proxy{}) {
+		all = append(all, feature{"transparent proxies", "it needs Linux 4.19 and CONFIG_NFT_TPROXY, or no HTTP and DNS rules",
+			rule(d.options.Proxy.take(families[0], 1)...)})
+	}
 	return all
 }
 
@@ -165,7 +169,7 @@ func samplePlan() *plan.Plan {
 		row.Protocol = traffic.TCP
 		for i, ports := range [][2]uint16{{0, 65535}, {1, 1}, {2, 3}} {
 			row.From, row.To = ports[0], ports[1]
-			rows[row] = traffic.Verdict(i % 2)
+			rows[row] = verdicts[i%len(verdicts)]
 		}
 	}
 	p.Classes[1] = &plan.Class{Direction: traffic.Ingress, Rows: rows, Policies: []string{"check"}}

@@ -23,8 +23,10 @@ func problems(t *testing.T, d *Dataplane) string {
 	return strings.Join(lines, "\n")
 }
 
+var someProxy = Proxy{HTTP: 8081, DNS: 8053, Divert: 1 << 13, Own: 1 << 12}
+
 func TestCheckFindsNothing(t *testing.T) {
-	for _, options := range []Options{{}, {ResetTCP: true}} {
+	for _, options := range []Options{{}, {ResetTCP: true}, {Proxy: someProxy}} {
 		s := newSpace(t)
 		d := open(t, s, options)
 		if got := problems(t, d); got != "" {
@@ -38,7 +40,7 @@ func TestCheckFindsNothing(t *testing.T) {
 
 // TestEachFeatureCanBeTried: a try that always fails would blame every kernel.
 func TestEachFeatureCanBeTried(t *testing.T) {
-	d := open(t, newSpace(t), Options{ResetTCP: true})
+	d := open(t, newSpace(t), Options{ResetTCP: true, Proxy: someProxy})
 	for _, f := range d.features() {
 		r := newRuleset()
 		if err := f.add(r); err != nil {

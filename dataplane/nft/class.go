@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/nftables/expr"
 
+	"github.com/bulkhead-dev/bulkhead/dataplane"
 	"github.com/bulkhead-dev/bulkhead/plan"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
@@ -184,10 +185,10 @@ func classRules(name, note string, s shape, w way) []text {
 	var rules []text
 	ask := func(kinds []string) {
 		for _, kind := range kinds {
-			for _, v := range []traffic.Verdict{traffic.Deny, traffic.Allow} {
+			for _, v := range verdicts {
 				if s.sets[classSet{kind, v}] {
 					match := append(loadKey(kind, w), inSet(setName(name, kind, v)))
-					rules = append(rules, text{note, exprs(match, end(name, v, s.class.Audit))})
+					rules = append(rules, text{note, exprs(match, w.end(name, v, s.class.Audit))})
 				}
 			}
 		}
@@ -199,20 +200,32 @@ func classRules(name, note string, s shape, w way) []text {
 		ask(peerKinds)
 	}
 	ask(anyPeerKinds)
-	for _, v := range []traffic.Verdict{traffic.Deny, traffic.Allow} {
+	for _, v := range verdicts {
 		if s.sets[classSet{kindAny, v}] {
-			rules = append(rules, text{note, end(name, v, s.class.Audit)})
+			rules = append(rules, text{note, w.end(name, v, s.class.Audit)})
 		}
 	}
-	return append(rules, text{note, end(name, s.class.Default, s.class.Audit)})
+	return append(rules, text{note, w.end(name, s.class.Default, s.class.Audit)})
 }
 
+// verdicts are those that rows have. They are never about the same packet in one
+// kind of set, so their order is of no account.
+var verdicts = []traffic.Verdict{traffic.Deny, traffic.InspectHTTP, traffic.InspectDNS, traffic.Allow}
+
+// inspected are the labels of connections that go to the proxy.
+var inspected = map[traffic.Verdict]int{traffic.InspectHTTP: dataplane.LabelHTTP, traffic.InspectDNS: dataplane.LabelDNS}
+
 // end carries a verdict out. Allowed is for the chain that called to go on; so
-// is what a class that is only audited denies, after it was noted.
-func end(class string, v traffic.Verdict, audit bool) []expr.Any {
+// is what a class that is only audited denies, after it was noted. A connection
+// to be inspected gets its label and goes on too; a reply without one belongs to
+// a connection that began when it was not to be inspected, and ends.
+func (w way) end(class string, v traffic.Verdict, audit bool) []expr.Any {
+	label, inspects := inspected[v]
 	switch {
-	case v == traffic.Allow:
+	case v == traffic.Allow || inspects && audit:
 		return giveBack()
+	case inspects && w.suffix == "":
+		return exprs(setLabel(label), giveBack())
 	case audit:
 		return exprs(count(class), note(class), giveBack())
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bulkhead-dev/bulkhead/l7"
 	"github.com/bulkhead-dev/bulkhead/plan"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
@@ -40,6 +41,7 @@ func (d *Dataplane) Live(ctx context.Context) (*plan.Plan, error) {
 func Shown(p *plan.Plan) *plan.Plan {
 	shown := *p
 	shown.Node = firstOf(commentParts(tableCommentPrefix, tableComment(p.Node)))
+	shown.Filters = map[l7.FilterID]l7.Filter{} // the proxy has them
 	shown.Peers = map[plan.PeerID][]string{}
 	for id, names := range p.Peers {
 		shown.Peers[id] = commentParts("", comment("", names))
@@ -47,6 +49,7 @@ func Shown(p *plan.Plan) *plan.Plan {
 	shown.Classes = map[plan.ClassID]*plan.Class{}
 	for id, class := range p.Classes {
 		c := *class
+		c.Filters = nil
 		c.Policies, _ = commentedClass(classComment(class))
 		shown.Classes[id] = &c
 	}
@@ -202,7 +205,7 @@ func (c *chain) class(name string, direction traffic.Direction) (*plan.Class, er
 	class.Policies, class.Audit = commentedClass(c.comment)
 	ends := map[string]traffic.Verdict{}
 	for _, v := range []traffic.Verdict{traffic.Allow, traffic.Deny} {
-		encoded, err := encodeExprs(end(name, v, class.Audit))
+		encoded, err := encodeExprs(request.end(name, v, class.Audit))
 		if err != nil {
 			return nil, err
 		}
@@ -227,8 +230,10 @@ func (c *chain) class(name string, direction traffic.Direction) (*plan.Class, er
 // readRows undoes addRows for one set.
 func readRows(class *plan.Class, kind string, s *set) error {
 	verdict := traffic.Allow
-	if allowed, found := strings.CutSuffix(kind, suffixDeny); found {
-		kind, verdict = allowed, traffic.Deny
+	for v, suffix := range verdictSuffixes {
+		if rest, found := strings.CutSuffix(kind, suffix); found {
+			kind, verdict = rest, v
+		}
 	}
 	if typ, ok := kindTypes[kind]; !ok || !typ.same(s.typ) {
 		return errors.New("is not ours")

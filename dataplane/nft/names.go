@@ -40,6 +40,7 @@ const (
 	chainPeerDest   = "peer_dest"
 	chainDeny       = "deny"
 	chainHeld       = "held"
+	chainInspect    = "inspect"
 
 	mapPeers  = "peers"
 	mapRanges = "ranges"
@@ -71,7 +72,6 @@ func mapOfPods(direction traffic.Direction, f family) string { return direction.
 // kernel's 255 bytes.
 const (
 	suffixReply = "_reply"
-	suffixDeny  = "_deny"
 )
 
 func className(direction traffic.Direction, id plan.ClassID) string {
@@ -141,10 +141,12 @@ var kindTypes = map[string]setType{
 
 func setName(class, kind string, verdict traffic.Verdict) string {
 	name := class + "_" + kind
-	if verdict == traffic.Deny {
-		name += suffixDeny
-	}
-	return name
+	return name + verdictSuffixes[verdict]
+}
+
+// verdictSuffixes end the names of sets by what they say.
+var verdictSuffixes = map[traffic.Verdict]string{
+	traffic.Deny: "_deny", traffic.InspectHTTP: "_http", traffic.InspectDNS: "_dns",
 }
 
 // hostOrder encodes a number of a type that nft keeps in host byte order.

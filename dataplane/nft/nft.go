@@ -44,6 +44,9 @@ type Options struct {
 	// without is replaced once, in one transaction. Elsewhere Changed tells of
 	// others' changes, and Apply mends them.
 	Guard bool
+	// Proxy is where connections go that are inspected. Its zero value is no
+	// proxy, and then they are denied.
+	Proxy Proxy
 }
 
 // Dataplane is one network namespace's table.
@@ -92,7 +95,7 @@ var errOther = errors.New("the table is not what was written; somebody else keep
 // of a kind that cannot be changed, or the kernel refuses the change, the table
 // is replaced as a whole, in one transaction as well.
 func (d *Dataplane) Apply(ctx context.Context, desired *plan.Plan) error {
-	want, err := render(desired, d.options.ResetTCP)
+	want, err := render(desired, d.options)
 	if err != nil {
 		return fmt.Errorf("render plan: %w", err)
 	}

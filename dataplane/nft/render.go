@@ -9,9 +9,9 @@ import (
 )
 
 // render is the whole table that a plan asks for.
-func render(p *plan.Plan, resetTCP bool) (*ruleset, error) {
+func render(p *plan.Plan, options Options) (*ruleset, error) {
 	r := newRuleset()
-	if err := r.addBase(p.Node, resetTCP); err != nil {
+	if err := r.addBase(p.Node, options); err != nil {
 		return nil, err
 	}
 	for id, class := range p.Classes {

@@ -41,7 +41,7 @@ func (g *generator) changes(n int, next func(serial int) []Change) []Change {
 
 // change is one event; serial makes the names of new things.
 func (g *generator) change(serial int) []Change {
-	switch g.IntN(18) {
+	switch g.IntN(19) {
 	case 0, 1:
 		return []Change{setPod(g.pod(serial))}
 	case 2:
@@ -66,6 +66,8 @@ func (g *generator) change(serial int) []Change {
 		return g.changedAccount()
 	case 16:
 		return g.changedEndpoints()
+	case 17:
+		return g.changedLearned()
 	}
 	return g.changedTier()
 }

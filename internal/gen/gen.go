@@ -33,6 +33,8 @@ type Shape struct {
 	General bool
 	// Mixed: policies are of all dialects, each read from an API object.
 	Mixed bool
+	// Content: with General, rules also ask for names, HTTP requests and queries.
+	Content bool
 	// Disputed: some addresses are claimed by several pods, or by a pod and a
 	// node.
 	Disputed bool
@@ -60,8 +62,9 @@ func New(r *rand.Rand, s Shape) *World {
 		g.mixedCluster()
 	}
 	for n := range s.Policies {
-		g.world.Set.Add(g.policy(n))
+		g.world.SetPolicy(g.policy(n))
 	}
+	g.learn()
 	return g.world
 }
 

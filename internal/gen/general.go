@@ -35,6 +35,9 @@ func (g *generator) general(n int) *policy.Policy {
 	}
 	if direction != 1 {
 		p.Egress = g.generalRules(traffic.Egress)
+		if g.Content {
+			g.byName(p)
+		}
 	}
 	return p
 }
@@ -59,6 +62,9 @@ func (g *generator) generalRules(d traffic.Direction) *policy.Rules {
 			r.NotPorts = append(r.NotPorts, g.generalPort(g.port(d)))
 		}
 		r.Self = g.self()
+		if g.Content {
+			g.content(&r)
+		}
 		rules.Rules = append(rules.Rules, r)
 	}
 	return rules

@@ -45,6 +45,9 @@ func (w *World) reductions() []Change {
 	for ref := range w.Set.Networks {
 		all = append(all, func(t Target) { t.DeleteNetworks(ref) })
 	}
+	for selector := range w.Set.Learned {
+		all = append(all, func(t Target) { t.SetLearned(selector, nil) })
+	}
 	for name := range w.Snapshot.ServiceAccounts {
 		all = append(all, func(t Target) { t.DeleteServiceAccount(name) })
 	}

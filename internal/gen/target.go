@@ -2,6 +2,7 @@ package gen
 
 import (
 	"maps"
+	"net/netip"
 
 	"github.com/bulkhead-dev/bulkhead/cluster"
 	"github.com/bulkhead-dev/bulkhead/policy"
@@ -25,6 +26,7 @@ type Target interface {
 	DeleteServiceAccount(cluster.Name)
 	SetEndpoints(*cluster.Endpoints)
 	DeleteEndpoints(cluster.Name)
+	SetLearned(string, []netip.Addr)
 }
 
 // A World is a Target itself.
@@ -80,6 +82,15 @@ func (w *World) SetEndpoints(e *cluster.Endpoints) { w.Snapshot.Endpoints[e.Name
 // DeleteEndpoints tells that a service leads nowhere.
 func (w *World) DeleteEndpoints(name cluster.Name) { delete(w.Snapshot.Endpoints, name) }
 
+// SetLearned adds or replaces the addresses of a selector's names; without
+// addresses it takes them away.
+func (w *World) SetLearned(selector string, addrs []netip.Addr) {
+	delete(w.Set.Learned, selector)
+	if len(addrs) > 0 {
+		w.Set.Learned[selector] = addrs
+	}
+}
+
 // Clone is a world of its own with the same objects.
 func (w *World) Clone() *World {
 	return &World{
@@ -90,6 +101,7 @@ func (w *World) Clone() *World {
 		},
 		Set: &policy.Set{
 			Tiers: maps.Clone(w.Set.Tiers), Policies: maps.Clone(w.Set.Policies), Networks: maps.Clone(w.Set.Networks),
+			Learned: maps.Clone(w.Set.Learned),
 		},
 	}
 }
@@ -109,6 +121,14 @@ func Between(a, b *World) []Change {
 	all = append(all, between(a.Snapshot.Endpoints, b.Snapshot.Endpoints, Target.SetEndpoints, Target.DeleteEndpoints)...)
 	all = append(all, between(a.Set.Networks, b.Set.Networks, Target.SetNetworks, Target.DeleteNetworks)...)
 	all = append(all, between(a.Set.Tiers, b.Set.Tiers, Target.SetTier, Target.DeleteTier)...)
+	for selector, addrs := range b.Set.Learned {
+		all = append(all, func(t Target) { t.SetLearned(selector, addrs) })
+	}
+	for selector := range a.Set.Learned {
+		if _, ok := b.Set.Learned[selector]; !ok {
+			all = append(all, func(t Target) { t.SetLearned(selector, nil) })
+		}
+	}
 	return all
 }
 
