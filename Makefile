@@ -23,6 +23,9 @@ test: lint ## all checks and tests of every day (under 15 minutes on two cores)
 	@hack/need go gcc nft ip conntrack iptables
 	$(GO) test -timeout 20m ./...
 
+.PHONY: ci
+ci: test e2e ## what CI runs: test, then Kubernetes' own 50 specs on a real cluster (30 minutes where nothing is built yet)
+
 .PHONY: lint
 lint: ## gofmt, go vet, go mod tidy, staticcheck
 	@hack/need go
