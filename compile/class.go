@@ -16,7 +16,8 @@ type class struct {
 	key       string
 	direction traffic.Direction
 	sides     []*side // one, but for an address that several local pods claim
-	refs      int     // addresses
+	refs      int     // addresses and doors
+	grants    bool    // of plan.Class
 	id        plan.ClassID
 	alive     bool
 
@@ -55,14 +56,26 @@ func (c *Compiler) classOf(a *address, d traffic.Direction) *class {
 	if len(bySide) == 0 {
 		return nil
 	}
-	keys := slices.Sorted(maps.Keys(bySide))
+	return c.classOfSides(slices.Collect(maps.Values(bySide)), d, false)
+}
+
+// classOfSides is the class of sides that must all allow; nil if there are none.
+func (c *Compiler) classOfSides(sides []*side, d traffic.Direction, grants bool) *class {
+	if len(sides) == 0 {
+		return nil
+	}
+	slices.SortFunc(sides, func(a, b *side) int { return strings.Compare(a.key, b.key) })
+	keys := make([]string, len(sides))
+	for i, s := range sides {
+		keys[i] = s.key
+	}
 	key := d.String() + "\n" + strings.Join(keys, "or\n")
+	if grants {
+		key = "grants\n" + key
+	}
 	found, ok := c.classes[key]
 	if !ok {
-		found = &class{key: key, direction: d, filters: c.filters, rows: map[*group][]row{}}
-		for _, k := range keys {
-			found.sides = append(found.sides, bySide[k])
-		}
+		found = &class{key: key, direction: d, grants: grants, sides: sides, filters: c.filters, rows: map[*group][]row{}}
 		c.classes[key] = found
 	}
 	return found
@@ -220,10 +233,19 @@ type place struct {
 }
 
 func (c *Compiler) pipeline(s *side, d traffic.Direction) *pipeline {
+	if s.host != nil {
+		return c.hostPipeline(s, d)
+	}
 	p := &pipeline{at: map[*ruleset][]spot{}, side: s}
 	policies := slices.Clone(s.policies)
 	slices.SortStableFunc(policies, c.compare)
-	order := int32(0)
+	c.addTiers(p, policies, d, 0)
+	return p
+}
+
+// addTiers adds policies, which are in their order, to a pipeline and returns the
+// next order. It is not complete where a tier does not exist: nothing comes after.
+func (c *Compiler) addTiers(p *pipeline, policies []*record, d traffic.Direction, order int32) (next int32, complete bool) {
 	for len(policies) > 0 {
 		n := 1
 		for n < len(policies) && policies[n].Tier == policies[0].Tier {
@@ -232,16 +254,20 @@ func (c *Compiler) pipeline(s *side, d traffic.Direction) *pipeline {
 		tier, exists := c.tiers[policies[0].Tier]
 		if !exists {
 			p.stages = append(p.stages, stage{end: policy.Deny})
-			return p // it is the last one
+			return order, false
 		}
 		lanes := lanesOf(policies[:n])
 		policies = policies[n:]
 		for i, l := range lanes {
-			p.stages = append(p.stages, stage{l.end(tier, d), i < len(lanes)-1})
+			end := l.end(tier, d)
+			if p.side.host != nil && p.side.host.early {
+				end = policy.Pass
+			}
+			p.stages = append(p.stages, stage{end, i < len(lanes)-1})
 			order = p.add(l, d, order)
 		}
 	}
-	return p
+	return order, true
 }
 
 // placeOf is the place of a policy's tier; tiers that do not exist are last.

@@ -54,6 +54,7 @@ type Compiler struct {
 	nodes      map[string]*host
 	accounts   map[cluster.Name]*cluster.ServiceAccount
 	networks   map[policy.Ref]*policy.Networks
+	doors      *doors
 	endpoints  map[cluster.Name]*cluster.Endpoints
 	shelves    *shelves
 	sets       map[string]*set
@@ -96,6 +97,7 @@ type pending struct {
 	pods       map[cluster.Name]*cluster.Pod
 	accounts   map[cluster.Name]*cluster.ServiceAccount
 	networks   map[policy.Ref]*policy.Networks
+	hosts      map[policy.Ref]*policy.Host
 	endpoints  map[cluster.Name]*cluster.Endpoints
 	policies   map[policy.Ref]*policy.Policy
 	learned    policy.Learned
@@ -126,6 +128,7 @@ func New(node string) *Compiler {
 		nodes:      map[string]*host{},
 		accounts:   map[cluster.Name]*cluster.ServiceAccount{},
 		networks:   map[policy.Ref]*policy.Networks{},
+		doors:      newDoors(),
 		endpoints:  map[cluster.Name]*cluster.Endpoints{},
 		shelves:    newShelves(),
 		sets:       map[string]*set{},
@@ -168,6 +171,7 @@ func (p *pending) reset() {
 		pods:       map[cluster.Name]*cluster.Pod{},
 		accounts:   map[cluster.Name]*cluster.ServiceAccount{},
 		networks:   map[policy.Ref]*policy.Networks{},
+		hosts:      map[policy.Ref]*policy.Host{},
 		endpoints:  map[cluster.Name]*cluster.Endpoints{},
 		policies:   map[policy.Ref]*policy.Policy{},
 		learned:    policy.Learned{},
@@ -265,6 +269,7 @@ func (c *Compiler) Commit() plan.Diff {
 	c.settleNetworks()
 	c.settleEndpoints()
 	c.settleLearned()
+	c.settleHosts()
 	c.settleNodes()
 	c.settlePods()
 	c.settleAccounts()
@@ -273,6 +278,7 @@ func (c *Compiler) Commit() plan.Diff {
 
 	c.settleHeld()
 	c.settleLocals()
+	c.settleDoors()
 	c.settleClassLives()
 	c.retire()
 	c.settleNets()
@@ -282,6 +288,7 @@ func (c *Compiler) Commit() plan.Diff {
 
 	c.writeAddrs()
 	c.filters.settle(&c.out.filters)
+	c.writeDoors()
 	c.dirty.reset()
 	return c.out.take()
 }
@@ -320,6 +327,10 @@ func (c *Compiler) SetAll(snapshot *cluster.Snapshot, set *policy.Set) {
 	}
 	for _, n := range set.Networks {
 		c.SetNetworks(n)
+	}
+	c.Failsafes(set.OpenPorts())
+	for _, h := range set.Hosts {
+		c.SetHost(h)
 	}
 	for _, p := range set.Policies {
 		c.SetPolicy(p)

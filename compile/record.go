@@ -15,6 +15,7 @@ import (
 type record struct {
 	*policy.Policy
 	egress, ingress *ruleset // nil: no class needs it
+	blind           *record  // the policy for the blind; nil: nobody asks it
 }
 
 func (r *record) ruleset(d traffic.Direction) **ruleset {
@@ -51,6 +52,7 @@ func (c *Compiler) settlePolicies() {
 		if had && object != nil && selectAlike(r.Policy, object) {
 			r.Policy = object
 			c.rewrite(r)
+			c.settleHostPolicy(r, false)
 			continue
 		}
 		if had {
@@ -58,6 +60,9 @@ func (c *Compiler) settlePolicies() {
 			c.reselect(r)
 		}
 		if object == nil {
+			if had {
+				c.settleHostPolicy(r, true)
+			}
 			delete(c.policies, ref)
 			continue
 		}
@@ -69,6 +74,7 @@ func (c *Compiler) settlePolicies() {
 		c.subjects.add(&r.Subject, r)
 		c.reselect(r)
 		c.rewrite(r)
+		c.settleHostPolicy(r, false)
 	}
 }
 
@@ -96,6 +102,7 @@ type side struct {
 	policies []*record // by reference
 	resolved map[portName][]uint16
 	without  map[ruleOf]struct{} // rules that are not about this pod
+	host     *hostPart           // nil: it is a pod's
 }
 
 // ruleOf is a rule of a policy, by its number.

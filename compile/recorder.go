@@ -20,6 +20,9 @@ type recorder struct {
 	known   table[netip.Addr, struct{}]
 	local   table[netip.Addr, plan.Local]
 	filters table[l7.FilterID, l7.Filter]
+	hosts   table[plan.Door, plan.Host]
+	own     table[netip.Prefix, struct{}]
+	keep    table[netip.AddrPort, struct{}]
 	classes map[plan.ClassID]*classRecord
 }
 
@@ -57,6 +60,9 @@ func newRecorder(node string) *recorder {
 		known:   newTable(p.Known),
 		local:   newTable(p.Local),
 		filters: table[l7.FilterID, l7.Filter]{values: p.Filters, equal: func(a, b l7.Filter) bool { return a.ID() == b.ID() }},
+		hosts:   newTable(p.Hosts),
+		own:     newTable(p.Own),
+		keep:    newTable(p.Keep),
 		classes: map[plan.ClassID]*classRecord{},
 	}
 }
@@ -86,6 +92,7 @@ func (r *recorder) setClass(id plan.ClassID, h plan.Class) *classRecord {
 		record.rows.values, record.filters.values = class.Rows, class.Filters
 	}
 	class.Direction, class.Policies, class.Default, class.Audit = h.Direction, h.Policies, h.Default, h.Audit
+	class.Grants = h.Grants
 	return record
 }
 
@@ -104,6 +111,7 @@ func (r *recorder) take() plan.Diff {
 		Addrs: r.addrs.take(), Ranges: r.ranges.take(),
 		Held: r.held.take(), Known: r.known.take(), Local: r.local.take(),
 		Filters: r.filters.take(),
+		Hosts:   r.hosts.take(), Own: r.own.take(), Keep: r.keep.take(),
 	}
 	for id, record := range r.classes {
 		e := plan.ClassEdit{Old: record.old, New: r.plan.Classes[id], Rows: record.rows.take(), Filters: record.filters.take()}
@@ -132,7 +140,7 @@ func before[V any](edits map[plan.Row]plan.Edit[V]) map[plan.Row]V {
 }
 
 func head(c *plan.Class) *plan.Class {
-	return &plan.Class{Direction: c.Direction, Policies: c.Policies, Default: c.Default, Audit: c.Audit}
+	return &plan.Class{Direction: c.Direction, Policies: c.Policies, Default: c.Default, Audit: c.Audit, Grants: c.Grants}
 }
 
 func sameHead(a, b *plan.Class) bool {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
 
 	"github.com/bulkhead-dev/bulkhead/cluster"
@@ -93,6 +94,14 @@ func (e *Engine) Hold(prefixes []netip.Prefix) {
 	e.tell(func(c *compile.Compiler) { c.Hold(prefixes) })
 }
 
+// SetHost tells of a host that is new or changed.
+func (e *Engine) SetHost(h *policy.Host) { e.tell(func(c *compile.Compiler) { c.SetHost(h) }) }
+
+// DeleteHost tells that a host is gone.
+func (e *Engine) DeleteHost(ref policy.Ref) {
+	e.tell(func(c *compile.Compiler) { c.DeleteHost(ref) })
+}
+
 // known is what the last Sync told.
 type known struct {
 	snapshot *cluster.Snapshot
@@ -137,15 +146,21 @@ func (k *known) changes(snapshot *cluster.Snapshot, set *policy.Set) []func(*com
 		differences(was.Endpoints, snapshot.Endpoints, (*compile.Compiler).SetEndpoints, (*compile.Compiler).DeleteEndpoints),
 		differences(was.Pods, snapshot.Pods, (*compile.Compiler).SetPod, (*compile.Compiler).DeletePod),
 		differences(wasSet.Networks, set.Networks, (*compile.Compiler).SetNetworks, (*compile.Compiler).DeleteNetworks),
+		differences(wasSet.Hosts, set.Hosts, (*compile.Compiler).SetHost, (*compile.Compiler).DeleteHost),
 		differences(wasSet.Policies, set.Policies, (*compile.Compiler).SetPolicy, (*compile.Compiler).DeletePolicy),
 	)
+	if failsafes := set.OpenPorts(); !reflect.DeepEqual(wasSet.OpenPorts(), failsafes) {
+		changes = append(changes, func(c *compile.Compiler) { c.Failsafes(failsafes) })
+	}
 	// The maps are the caller's, who may go on changing them.
 	k.snapshot = &cluster.Snapshot{
 		Namespaces: maps.Clone(snapshot.Namespaces), Nodes: maps.Clone(snapshot.Nodes),
 		ServiceAccounts: maps.Clone(snapshot.ServiceAccounts), Pods: maps.Clone(snapshot.Pods),
 		Endpoints: maps.Clone(snapshot.Endpoints),
 	}
-	k.set = &policy.Set{Tiers: maps.Clone(set.Tiers), Networks: maps.Clone(set.Networks), Policies: maps.Clone(set.Policies)}
+	k.set = &policy.Set{Tiers: maps.Clone(set.Tiers), Networks: maps.Clone(set.Networks), Policies: maps.Clone(set.Policies),
+		Hosts: maps.Clone(set.Hosts), Failsafes: set.Failsafes,
+	}
 	return changes
 }
 

@@ -28,6 +28,9 @@ type Diff struct {
 	Local   map[netip.Addr]Edit[Local]
 	Classes map[ClassID]ClassEdit
 	Filters map[l7.FilterID]Edit[l7.Filter]
+	Hosts   map[Door]Edit[Host]
+	Own     map[netip.Prefix]Edit[struct{}]
+	Keep    map[netip.AddrPort]Edit[struct{}]
 }
 
 // ClassEdit is the change of one class. Rows and Filters have only what differs; all
@@ -52,6 +55,9 @@ func Compare(a, b *Plan) Diff {
 		Known:   edits(a.Known, b.Known, same[struct{}]),
 		Local:   edits(a.Local, b.Local, same[Local]),
 		Filters: edits(a.Filters, b.Filters, func(a, b l7.Filter) bool { return a.ID() == b.ID() }),
+		Hosts:   edits(a.Hosts, b.Hosts, same[Host]),
+		Own:     edits(a.Own, b.Own, same[struct{}]),
+		Keep:    edits(a.Keep, b.Keep, same[struct{}]),
 	}
 	for id, e := range edits(a.Classes, b.Classes, (*Class).equal) {
 		if d.Classes == nil {
@@ -69,14 +75,16 @@ func Compare(a, b *Plan) Diff {
 
 // Empty tells whether the diff changes nothing.
 func (d Diff) Empty() bool {
-	return len(d.Peers)+len(d.Wider)+len(d.Addrs)+len(d.Ranges)+len(d.Held)+len(d.Known)+len(d.Local)+len(d.Classes)+len(d.Filters) == 0
+	return len(d.Peers)+len(d.Wider)+len(d.Addrs)+len(d.Ranges)+len(d.Held)+len(d.Known)+len(d.Local)+len(d.Classes)+len(d.Filters)+d.doors() == 0
 }
+
+func (d Diff) doors() int { return len(d.Hosts) + len(d.Own) + len(d.Keep) }
 
 // Len is the number of table entries that the diff touches: addresses, ranges,
 // wider groups, local pods, what is held and known, classes that come, go or get another default, and
 // rows. What only people read does not count.
 func (d Diff) Len() int {
-	n := len(d.Wider) + len(d.Addrs) + len(d.Ranges) + len(d.Held) + len(d.Known) + len(d.Local)
+	n := len(d.Wider) + len(d.Addrs) + len(d.Ranges) + len(d.Held) + len(d.Known) + len(d.Local) + d.doors()
 	for _, e := range d.Classes {
 		if e.Old == nil || e.New == nil || e.Old.Default != e.New.Default {
 			n++
@@ -97,6 +105,9 @@ func (d Diff) Apply(p *Plan) {
 	apply(p.Known, d.Known)
 	apply(p.Local, d.Local)
 	apply(p.Filters, d.Filters)
+	apply(p.Hosts, d.Hosts)
+	apply(p.Own, d.Own)
+	apply(p.Keep, d.Keep)
 	for id, e := range d.Classes {
 		if e.New == nil {
 			delete(p.Classes, id)
@@ -125,7 +136,7 @@ func apply[K comparable, V any](to map[K]V, edits map[K]Edit[V]) {
 
 // head is the class without its rows and filters.
 func (c *Class) head() *Class {
-	return &Class{Direction: c.Direction, Policies: c.Policies, Default: c.Default, Audit: c.Audit}
+	return &Class{Direction: c.Direction, Policies: c.Policies, Default: c.Default, Audit: c.Audit, Grants: c.Grants}
 }
 
 func (c *Class) rows() map[Row]traffic.Verdict {
@@ -143,7 +154,7 @@ func (c *Class) filters() map[Row]l7.FilterID {
 }
 
 func (c *Class) equal(o *Class) bool {
-	return c.Direction == o.Direction && c.Default == o.Default && c.Audit == o.Audit &&
+	return c.Direction == o.Direction && c.Default == o.Default && c.Audit == o.Audit && c.Grants == o.Grants &&
 		slices.Equal(c.Policies, o.Policies) && maps.Equal(c.Rows, o.Rows) && maps.Equal(c.Filters, o.Filters)
 }
 

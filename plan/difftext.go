@@ -2,6 +2,7 @@ package plan
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -33,6 +34,15 @@ func (d Diff) Text() string {
 	}
 	for _, addr := range sortedAddrs(d.Local) {
 		writeEdit(&b, d.Local[addr], func(l Local) []string { return []string{localLine(addr, l)} })
+	}
+	for _, door := range slices.SortedFunc(maps.Keys(d.Hosts), Door.Compare) {
+		writeEdit(&b, d.Hosts[door], func(h Host) []string { return []string{hostLine(door, h)} })
+	}
+	for _, prefix := range slices.SortedFunc(maps.Keys(d.Own), comparePrefixes) {
+		writeEdit(&b, d.Own[prefix], func(struct{}) []string { return []string{"own " + prefix.String()} })
+	}
+	for _, to := range slices.SortedFunc(maps.Keys(d.Keep), netip.AddrPort.Compare) {
+		writeEdit(&b, d.Keep[to], func(struct{}) []string { return []string{"keep " + to.String()} })
 	}
 	for _, id := range slices.Sorted(maps.Keys(d.Classes)) {
 		d.Classes[id].write(&b, id)

@@ -65,13 +65,16 @@ func (x *Index) Update(d Diff) {
 
 // Trace is Plan.Trace.
 func (x *Index) Trace(packet Packet) traffic.Verdict {
-	if packet.FromNode {
-		return traffic.Allow
-	}
-	if x.holds(packet) {
+	if !packet.FromNode && x.holds(packet) {
 		return traffic.Deny
 	}
 	if packet.From == packet.To {
+		return traffic.Allow
+	}
+	if !x.plan.traceHosts(packet, x.judge) {
+		return traffic.Deny
+	}
+	if packet.FromNode {
 		return traffic.Allow
 	}
 	egress := x.judge(x.plan.Local[packet.From].Egress, packet.To, packet)

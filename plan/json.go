@@ -16,6 +16,9 @@ type document struct {
 	Held      []heldDocument   `json:"held,omitempty"`
 	Known     []netip.Addr     `json:"known,omitempty"`
 	Local     []localDocument  `json:"local"`
+	Hosts     []hostDocument   `json:"hosts,omitempty"`
+	Own       []netip.Prefix   `json:"own,omitempty"`
+	Keep      []netip.AddrPort `json:"keep,omitempty"`
 	Classes   []classDocument  `json:"classes"`
 	Filters   []filterDocument `json:"filters,omitempty"`
 }
@@ -23,6 +26,12 @@ type document struct {
 type filterDocument struct {
 	ID    string   `json:"id"`
 	Rules []string `json:"rules"`
+}
+
+type hostDocument struct {
+	Device  string            `json:"device,omitempty"`  // absent: every one but those of pods
+	Address string            `json:"address,omitempty"` // absent: any other
+	Classes map[string]string `json:"classes"`           // by place
 }
 
 type peerDocument struct {
@@ -58,6 +67,7 @@ type classDocument struct {
 	Direction string        `json:"direction"`
 	Default   string        `json:"default"`
 	Audit     bool          `json:"audit,omitempty"`
+	Grants    bool          `json:"grants,omitempty"`
 	Policies  []string      `json:"policies"`
 	Rows      []rowDocument `json:"rows"`
 }
@@ -100,6 +110,7 @@ func (p *Plan) MarshalJSON() ([]byte, error) {
 		l := p.Local[addr]
 		d.Local = append(d.Local, localDocument{addr, l.Egress.orNone(), l.Ingress.orNone()})
 	}
+	p.documentHosts(&d)
 	for _, id := range slices.Sorted(maps.Keys(p.Classes)) {
 		d.Classes = append(d.Classes, p.Classes[id].document(id))
 	}
@@ -118,7 +129,7 @@ func (id ClassID) orNone() string {
 
 func (c *Class) document(id ClassID) classDocument {
 	d := classDocument{
-		ID: id.String(), Direction: c.Direction.String(), Default: c.Default.String(), Audit: c.Audit,
+		ID: id.String(), Direction: c.Direction.String(), Default: c.Default.String(), Audit: c.Audit, Grants: c.Grants,
 		Policies: append([]string{}, c.Policies...), Rows: []rowDocument{},
 	}
 	for _, row := range slices.SortedFunc(maps.Keys(c.Rows), Row.Compare) {

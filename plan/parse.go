@@ -55,11 +55,12 @@ func (r *reader) line(l string) error {
 	}
 	entries := map[string]func(string) error{
 		"plan": r.head, "peer": r.peer, "wider": r.wider, "address": r.addr,
-		"range": r.rng, "held": r.held, "known": r.known, "local": r.local, "class": r.class, "filter": r.filter,
+		"range": r.rng, "held": r.held, "known": r.known, "local": r.local,
+		"host": r.host, "own": r.own, "keep": r.keep, "class": r.class, "filter": r.filter,
 	}
 	entry, ok := entries[word]
 	if !ok {
-		return fmt.Errorf("unknown entry %q: use peer, wider, address, range, held, known, local, class or filter", word)
+		return fmt.Errorf("unknown entry %q: use peer, wider, address, range, held, known, local, host, own, keep, class or filter", word)
 	}
 	r.below = nil
 	return entry(rest)
@@ -170,11 +171,35 @@ func (r *reader) local(rest string) error {
 	return put(r.plan.Local, "local", addr, l)
 }
 
+func (r *reader) host(rest string) error {
+	d, h, err := ParseHost(rest)
+	if err != nil {
+		return err
+	}
+	return put(r.plan.Hosts, "host", d, h)
+}
+
+func (r *reader) own(rest string) error {
+	prefix, err := netip.ParsePrefix(rest)
+	if err != nil {
+		return fmt.Errorf("parse own addresses: %w", err)
+	}
+	return put(r.plan.Own, "own", prefix, struct{}{})
+}
+
+func (r *reader) keep(rest string) error {
+	to, err := netip.ParseAddrPort(rest)
+	if err != nil {
+		return fmt.Errorf("parse what to keep: %w", err)
+	}
+	return put(r.plan.Keep, "keep", to, struct{}{})
+}
+
 func (r *reader) class(rest string) error {
 	f := strings.Fields(rest)
-	audit := len(f) == 5 && f[4] == "audit"
-	if !audit && len(f) != 4 || f[2] != "default" {
-		return fmt.Errorf("want \"class CLASS egress|ingress default allow|deny [audit]\"")
+	special := len(f) == 5 && (f[4] == "audit" || f[4] == "grants")
+	if !special && len(f) != 4 || f[2] != "default" {
+		return fmt.Errorf("want \"class CLASS egress|ingress default allow|deny [audit|grants]\"")
 	}
 	id, err := parseClass(f[0])
 	if err != nil {
@@ -183,7 +208,10 @@ func (r *reader) class(rest string) error {
 	if id == 0 {
 		return fmt.Errorf("class %s stands for no policy and cannot have rows", id)
 	}
-	class := &Class{Rows: map[Row]traffic.Verdict{}, Filters: map[Row]l7.FilterID{}, Audit: audit}
+	class := &Class{
+		Rows: map[Row]traffic.Verdict{}, Filters: map[Row]l7.FilterID{},
+		Audit: special && f[4] == "audit", Grants: special && f[4] == "grants",
+	}
 	switch f[1] {
 	case traffic.Ingress.String():
 		class.Direction = traffic.Ingress
@@ -349,6 +377,9 @@ func (p *Plan) check() error {
 				return fmt.Errorf("local %s is of class %s, which the plan does not have", addr, id)
 			}
 		}
+	}
+	if err := p.checkHosts(); err != nil {
+		return err
 	}
 	if err := checkOverlap("ranges", p.Ranges); err != nil {
 		return err

@@ -72,6 +72,15 @@ type Plan struct {
 	Classes map[ClassID]*Class
 	// Filters are what connections that are inspected may carry.
 	Filters map[l7.FilterID]l7.Filter
+	// Hosts are the node's own doors; empty: no policy on hosts concerns it, and
+	// Own and Keep are empty too.
+	Hosts map[Door]Host
+	// Own are the addresses of the node's own pods, those included that nobody
+	// knows yet.
+	Own map[netip.Prefix]struct{}
+	// Keep are TCP ports that the node reaches whatever policies on hosts say,
+	// before or after translation.
+	Keep map[netip.AddrPort]struct{}
 }
 
 // New is a plan that filters nothing.
@@ -87,6 +96,9 @@ func New(node string) *Plan {
 		Local:   map[netip.Addr]Local{},
 		Classes: map[ClassID]*Class{},
 		Filters: map[l7.FilterID]l7.Filter{},
+		Hosts:   map[Door]Host{},
+		Own:     map[netip.Prefix]struct{}{},
+		Keep:    map[netip.AddrPort]struct{}{},
 	}
 }
 
@@ -123,6 +135,8 @@ type Class struct {
 	Default traffic.Verdict
 	// Audit: what the class denies is noted and let through.
 	Audit bool
+	// Grants: the class is Host.GrantIn or GrantOut of some door.
+	Grants bool
 }
 
 // Row is what a row of a class matches.

@@ -33,12 +33,32 @@ func (s Scope) Empty() bool {
 // the plan that the diff has become part of.
 func (s Scope) Contains(p *Plan, from, to netip.Addr) bool {
 	return s.All || s.unknown(from) || s.unknown(to) ||
-		s.touches(p.Local[from].Egress, from, to) || s.touches(p.Local[to].Ingress, to, from)
+		s.touches(p.Local[from].Egress, from, to) || s.touches(p.Local[to].Ingress, to, from) ||
+		len(p.Hosts) > 0 && (s.Hosts(p) || s.changed(from) || s.changed(to))
 }
 
 func (s Scope) unknown(addr netip.Addr) bool {
 	_, unknown := s.Unknown[addr]
 	return unknown
+}
+
+// Hosts tells whether every connection that passes a door of the node is
+// concerned.
+func (s Scope) Hosts(p *Plan) bool {
+	for _, h := range p.Hosts {
+		for id := range h.Classes() {
+			if _, ok := s.Classes[id]; ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// changed tells whether an address went to another group.
+func (s Scope) changed(addr netip.Addr) bool {
+	_, byPeer := s.Peers[addr]
+	return byPeer || slices.ContainsFunc(s.Ranges, func(r Range) bool { return r.Contains(addr) })
 }
 
 func (s Scope) touches(class ClassID, local, peer netip.Addr) bool {
@@ -47,9 +67,7 @@ func (s Scope) touches(class ClassID, local, peer netip.Addr) bool {
 	}
 	_, byLocal := s.Local[local]
 	_, byClass := s.Classes[class]
-	_, byPeer := s.Peers[peer]
-	return byLocal || byClass || byPeer ||
-		slices.ContainsFunc(s.Ranges, func(r Range) bool { return r.Contains(peer) })
+	return byLocal || byClass || s.changed(peer)
 }
 
 // Revokes tells whether the diff can take something away.
@@ -95,6 +113,7 @@ func (d Diff) scopeOfTables() Scope {
 		}
 	}
 	d.scopeOfHeld(&s)
+	s.All = s.All || d.doors() > 0
 	for _, e := range d.Wider {
 		s.All = s.All || e.Had && e.Has
 	}

@@ -28,6 +28,9 @@ import (
 //	held 10.0.0.0-10.0.0.255
 //	known 10.0.0.9
 //	local 10.0.0.9 egress 00000000 ingress 3b4c5d6e
+//	host eth0 any input 5c6d7e8f output 6d7e8f90
+//	own 10.0.0.0/24
+//	keep 10.96.0.1:443
 //	class 3b4c5d6e ingress default deny
 //	  policy shop/backend
 //	  allow peer 5b0c1c7e TCP 8080
@@ -58,6 +61,7 @@ func Text(p *Plan) string {
 	for _, addr := range sortedAddrs(p.Local) {
 		line(&b, localLine(addr, p.Local[addr]))
 	}
+	line(&b, p.hostLines()...)
 	for _, id := range slices.Sorted(maps.Keys(p.Classes)) {
 		line(&b, classLines(id, p.Classes[id])...)
 	}
@@ -102,6 +106,9 @@ func classLine(id ClassID, c *Class) string {
 	line := fmt.Sprintf("class %s %s default %s", id, c.Direction, c.Default)
 	if c.Audit {
 		line += " audit"
+	}
+	if c.Grants {
+		line += " grants"
 	}
 	return line
 }

@@ -11,24 +11,33 @@ type Packet struct {
 	From, To netip.Addr
 	Protocol traffic.Protocol
 	Port     uint16 // the destination port; of ICMP its type and code (traffic.ICMPPort), of others without ports zero
-	// FromNode: the packet was sent by the node itself, not by a pod.
-	FromNode bool
-	// ToNode: the packet goes to the node itself. It matters where an address of
-	// the node lies among those of its pods, such as a bridge's.
-	ToNode bool
+	// FromNode: the packet was sent by the node itself, not by a pod. ToNode: it
+	// goes to the node itself, whose address may lie among those of its pods, as
+	// a bridge's does.
+	FromNode, ToNode bool
+	// Asked is where the packet was to go before translation; the zero value: to To
+	// and Port.
+	Asked netip.AddrPort
+	// In and Out are the devices that it comes and goes by; empty: one that has no
+	// door of its own.
+	In, Out string
 }
 
 // Trace judges a packet by the tables as the kernel does: whether an end is held,
-// the sender's egress class, then the receiver's ingress class. A pod that talks
-// to itself is not filtered, nor is what the node sends to its own pods.
+// the policies on hosts, the sender's egress class, then the receiver's ingress
+// class. What talks to itself is not filtered, nor is what the node sends to its
+// own pods.
 func (p *Plan) Trace(packet Packet) traffic.Verdict {
-	if packet.FromNode {
-		return traffic.Allow
-	}
-	if p.holds(packet) {
+	if !packet.FromNode && p.holds(packet) {
 		return traffic.Deny
 	}
 	if packet.From == packet.To {
+		return traffic.Allow
+	}
+	if !p.traceHosts(packet, p.judge) {
+		return traffic.Deny
+	}
+	if packet.FromNode {
 		return traffic.Allow
 	}
 	egress := p.judge(p.Local[packet.From].Egress, packet.To, packet)

@@ -46,6 +46,10 @@ func HostOf(hosts []*Host, addr netip.Addr, fromPod bool) *Host {
 	var best *Host
 	rank := 0
 	for _, h := range hosts {
+		other := func(o *Host) bool { return o.Device == h.Device && o.Device != "" && o.Name < h.Name }
+		if slices.ContainsFunc(hosts, other) {
+			continue // two for one device: the first has it
+		}
 		if r := h.rank(addr, fromPod); r > rank || r == rank && best != nil && h.Name < best.Name {
 			best, rank = h, r
 		}

@@ -151,10 +151,10 @@ func (at door) isUnder(p *policy.Policy, place policy.Stage) bool {
 
 // pass takes a connection through one door.
 func (e *Evaluator) pass(c Connection, at door, trail *trail) finding {
-	keeper := e.keeper(at)
-	if f, decided := e.passEarly(c.asked(), at, keeper, trail); decided {
+	if f, decided := e.passEarly(c.asked(), at, trail); decided {
 		return f
 	}
+	keeper := e.keeper(at)
 	if at.host != nil && !at.forward && e.isFailsafe(c, at) {
 		return finding{verdict: traffic.Allow, exemption: failsafe, door: &at}
 	}
@@ -168,17 +168,28 @@ func (e *Evaluator) pass(c Connection, at door, trail *trail) finding {
 }
 
 // passEarly asks the policies before translation, which have no say in what pods
-// of the node send, nor at failsafe ports.
-func (e *Evaluator) passEarly(asked Connection, at door, keeper *doorkeeper, trail *trail) (finding, bool) {
-	if at.host == nil || at.fromPod || e.isFailsafe(asked, at) {
+// of the node send, in what the node passes on as it leaves, nor at failsafe ports. What they allow skips the others unless
+// a policy on the node would deny it.
+func (e *Evaluator) passEarly(asked Connection, at door, trail *trail) (finding, bool) {
+	leaves := at.forward && at.direction == traffic.Egress
+	if at.host == nil || at.fromPod || leaves || e.isFailsafe(asked, at) {
 		return finding{}, false
 	}
-	for _, stages := range keeper.early {
+	if at.direction == traffic.Ingress {
+		at.addr = asked.To.Addr
+	}
+	for _, stages := range e.keeper(at).early {
 		if f, decided := e.passStages(asked, at, stages, trail); decided {
-			return f, true
+			return f, f.verdict == traffic.Deny || e.nodeAllows(asked, at)
 		}
 	}
 	return finding{}, false
+}
+
+// nodeAllows is what policies on the node as a whole say of a connection.
+func (e *Evaluator) nodeAllows(c Connection, at door) bool {
+	at.host, at.forward = nil, false
+	return !e.nodePolicies || e.pass(c, at, nil).verdict == traffic.Allow
 }
 
 // passStages asks a door's policies. Nobody looks at content there, so rules that

@@ -161,6 +161,7 @@ var hostRows = []struct {
 	{summary, "untracked comes before it", hosts{n1Eth}, policies{untracked(copied(letIn)), preDNAT(copied(denyIn)), denyIn}, "203.0.113.9 -> n1 TCP 80", "allow"},
 	{summary, "untracked denies", hosts{n1Eth}, policies{untracked(copied(denyIn)), preDNAT(copied(letIn))}, "203.0.113.9 -> n1 TCP 80", "deny"},
 	{summary, "untracked has egress", hosts{n1Eth}, policies{untracked(gnp("u", 1, "role=host", out(act(policy.Allow))))}, "n1 -> 203.0.113.9 TCP 443", "allow"},
+	{summary, "and no say in what pods send", hosts{n1Eth}, policies{untracked(gnp("u", 1, "role=host", out(act(policy.Deny))))}, "shop/frontend -> 203.0.113.9 TCP 443", "allow"},
 	{resource, "all interfaces have no untracked policies", hosts{n1All}, policies{untracked(copied(letIn))}, "203.0.113.9 -> n1 TCP 80", "deny"},
 
 	{selectors, "a rule's own end is the address that was called", hosts{n1All}, policies{gnp("p", 1, "role=host", in(itself(allow(""), block("10.0.0.1/32"))))}, "203.0.113.9 -> n1 TCP 80", "allow"},

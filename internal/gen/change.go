@@ -41,6 +41,9 @@ func (g *generator) changes(n int, next func(serial int) []Change) []Change {
 
 // change is one event; serial makes the names of new things.
 func (g *generator) change(serial int) []Change {
+	if g.Hosts && g.in(8) {
+		return g.changedHost()
+	}
 	switch g.IntN(19) {
 	case 0, 1:
 		return []Change{setPod(g.pod(serial))}

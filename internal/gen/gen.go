@@ -38,6 +38,9 @@ type Shape struct {
 	// Disputed: some addresses are claimed by several pods, or by a pod and a
 	// node.
 	Disputed bool
+	// Hosts: there are host endpoints, and some policies are on hosts or nodes.
+	// Every named device is HostDevice.
+	Hosts bool
 }
 
 // Small is a shape that is worked through in less than a millisecond.
@@ -60,6 +63,9 @@ func New(r *rand.Rand, s Shape) *World {
 	}
 	if s.Mixed {
 		g.mixedCluster()
+	}
+	if s.Hosts {
+		g.hosts()
 	}
 	for n := range s.Policies {
 		g.world.SetPolicy(g.policy(n))

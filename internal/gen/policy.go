@@ -29,6 +29,9 @@ func (g *generator) policy(n int) *policy.Policy {
 	if g.Mixed {
 		return g.mixed(n)
 	}
+	if g.Hosts && g.in(2) {
+		return g.onHosts(g.general(n))
+	}
 	if g.General && !g.in(3) {
 		return g.general(n)
 	}

@@ -48,6 +48,9 @@ func (w *World) reductions() []Change {
 	for selector := range w.Set.Learned {
 		all = append(all, func(t Target) { t.SetLearned(selector, nil) })
 	}
+	for ref := range w.Set.Hosts {
+		all = append(all, func(t Target) { t.DeleteHost(ref) })
+	}
 	for name := range w.Snapshot.ServiceAccounts {
 		all = append(all, func(t Target) { t.DeleteServiceAccount(name) })
 	}

@@ -22,6 +22,8 @@ type Target interface {
 	DeleteTier(string)
 	SetNetworks(*policy.Networks)
 	DeleteNetworks(policy.Ref)
+	SetHost(*policy.Host)
+	DeleteHost(policy.Ref)
 	SetServiceAccount(*cluster.ServiceAccount)
 	DeleteServiceAccount(cluster.Name)
 	SetEndpoints(*cluster.Endpoints)
@@ -65,6 +67,12 @@ func (w *World) DeleteTier(name string) { delete(w.Set.Tiers, name) }
 // SetNetworks adds or replaces a set of networks.
 func (w *World) SetNetworks(n *policy.Networks) { w.Set.Networks[n.Ref] = n }
 
+// SetHost adds or replaces a host.
+func (w *World) SetHost(h *policy.Host) { w.Set.Hosts[h.Ref] = h }
+
+// DeleteHost takes a host away.
+func (w *World) DeleteHost(ref policy.Ref) { delete(w.Set.Hosts, ref) }
+
 // DeleteNetworks takes a set of networks away.
 func (w *World) DeleteNetworks(ref policy.Ref) { delete(w.Set.Networks, ref) }
 
@@ -102,6 +110,7 @@ func (w *World) Clone() *World {
 		Set: &policy.Set{
 			Tiers: maps.Clone(w.Set.Tiers), Policies: maps.Clone(w.Set.Policies), Networks: maps.Clone(w.Set.Networks),
 			Learned: maps.Clone(w.Set.Learned),
+			Hosts:   maps.Clone(w.Set.Hosts), Failsafes: w.Set.Failsafes,
 		},
 	}
 }
@@ -120,6 +129,7 @@ func Between(a, b *World) []Change {
 	all = append(all, between(a.Snapshot.ServiceAccounts, b.Snapshot.ServiceAccounts, Target.SetServiceAccount, Target.DeleteServiceAccount)...)
 	all = append(all, between(a.Snapshot.Endpoints, b.Snapshot.Endpoints, Target.SetEndpoints, Target.DeleteEndpoints)...)
 	all = append(all, between(a.Set.Networks, b.Set.Networks, Target.SetNetworks, Target.DeleteNetworks)...)
+	all = append(all, between(a.Set.Hosts, b.Set.Hosts, Target.SetHost, Target.DeleteHost)...)
 	all = append(all, between(a.Set.Tiers, b.Set.Tiers, Target.SetTier, Target.DeleteTier)...)
 	for selector, addrs := range b.Set.Learned {
 		all = append(all, func(t Target) { t.SetLearned(selector, addrs) })

@@ -34,6 +34,9 @@ func (w *World) String() string {
 	for _, n := range w.Set.Networks {
 		fmt.Fprintf(&b, "%s %s %s, labels %v: %v\n", n.Dialect, n.Kind, n.Ref, n.Labels, n.Prefixes)
 	}
+	for _, h := range w.Set.Hosts {
+		fmt.Fprintf(&b, "host %s on %s, device %q, %v, labels %v, ports %v, open %t\n", h.Ref, h.Node, h.Device, h.Addrs, h.Labels, h.Ports, h.Open)
+	}
 	for name, a := range w.Snapshot.ServiceAccounts {
 		fmt.Fprintf(&b, "service account %s, labels %v\n", name, a.Labels)
 	}
@@ -42,6 +45,9 @@ func (w *World) String() string {
 	}
 	for _, p := range policies {
 		fmt.Fprintf(&b, "%s %s %s, tier %s, order %g, for %s\n", p.Dialect, p.Kind, p.Ref, p.Tier, p.Order, p.Subject)
+		if p.Hosts != nil {
+			fmt.Fprintf(&b, "  and %s\n", p.Hosts)
+		}
 		writeRules(&b, traffic.Ingress, p.Ingress)
 		writeRules(&b, traffic.Egress, p.Egress)
 	}
