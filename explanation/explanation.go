@@ -37,6 +37,9 @@ type Explanation struct {
 	verdict.Result
 	// Ways are all of them, where there is more than one or a service between.
 	Ways []Way `json:"ways,omitempty"`
+	// Staged is what the answer would be if all that is staged were enforced; nil:
+	// the same for the same reasons.
+	Staged *verdict.Result `json:"staged,omitempty"`
 	// Notes say how names were understood.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -73,6 +76,9 @@ func New(s *cluster.Snapshot, set *policy.Set, q Question) (*Explanation, error)
 	if len(ways) > 1 || to.Service != nil {
 		x.Ways = ways
 	}
+	if len(set.Staged) > 0 {
+		x.preview(decide(ask(verdict.New(s, set.Preview()), connections)))
+	}
 	for _, place := range []directory.Place{from, to} {
 		x.Notes = append(x.Notes, replicaNote(place)...)
 	}
@@ -95,6 +101,17 @@ func decide(ways []Way) *Explanation {
 		way = ways[i]
 	}
 	return &Explanation{From: way.From.String(), Protocol: way.Protocol, Port: way.Port, Result: way.Result}
+}
+
+// preview notes another answer, if another rule gives it.
+func (x *Explanation) preview(o *Explanation) {
+	same := func(a, b verdict.Decision) bool {
+		return a.Verdict == b.Verdict && a.Tier == b.Tier && (a.Rule == nil) == (b.Rule == nil) &&
+			(a.Rule == nil || *a.Rule == *b.Rule && a.Policy == b.Policy)
+	}
+	if !same(x.Egress, o.Egress) || !same(x.Ingress, o.Ingress) {
+		x.Staged = &o.Result
+	}
 }
 
 // addWay adds a way, or only its addresses to that of the other family if that

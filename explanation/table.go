@@ -22,6 +22,10 @@ func (x *Explanation) WriteTable(p *printer.Printer) error {
 			writeResult(&b, p, w.Result, fmt.Sprintf("%s %s (%s)", connection(w), port(w.Protocol, w.Port), strings.Join(w.Addrs, ", ")))
 		}
 	}
+	if x.Staged != nil {
+		b.WriteByte('\n')
+		writeResult(&b, p, *x.Staged, "if what is staged were enforced")
+	}
 	if len(x.Notes) > 0 {
 		b.WriteByte('\n')
 	}

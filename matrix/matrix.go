@@ -14,6 +14,9 @@ import (
 // printer.
 type Matrix struct {
 	Rows []Row `json:"connections"`
+	// Staged are the connections that staged policies would change; nil: nobody
+	// asked.
+	Staged []Change `json:"staged,omitempty"`
 }
 
 // Row is one connection and its verdict.
@@ -30,6 +33,9 @@ type Row struct {
 	// verdict; nil: none were sent.
 	Measured *traffic.Verdict `json:"measured,omitempty"`
 	Agrees   *bool            `json:"agrees,omitempty"`
+	// Egress and Ingress are what decided; nil: nobody asked.
+	Egress  *verdict.Decision `json:"egress,omitempty"`
+	Ingress *verdict.Decision `json:"ingress,omitempty"`
 }
 
 // New answers the connections by the model. Measured is what packets found, one
@@ -162,27 +168,47 @@ func (t Tally) String() string {
 // WriteJSON writes one connection a line, so that a million of them neither need
 // the memory of their text nor hide in one line.
 func (m *Matrix) WriteJSON(w io.Writer) error {
-	if len(m.Rows) == 0 {
-		_, err := io.WriteString(w, "{\"connections\":[]}\n")
+	b := bufio.NewWriter(w)
+	b.WriteString("{\"connections\":")
+	if err := write(b, m.Rows, "[", "\n", ",\n", "\n]"); err != nil {
 		return err
 	}
-	return m.write(w, "{\"connections\":[", "\n", ",\n", "\n]}\n")
+	if m.Staged != nil {
+		b.WriteString(",\n\"staged\":")
+		if err := write(b, m.Staged, "[", "\n", ",\n", "\n]"); err != nil {
+			return err
+		}
+	}
+	b.WriteString("}\n")
+	return b.Flush()
 }
 
 // WriteYAML writes the same lines as YAML, of which JSON is a part.
 func (m *Matrix) WriteYAML(w io.Writer) error {
-	if len(m.Rows) == 0 {
-		_, err := io.WriteString(w, "connections: []\n")
+	b := bufio.NewWriter(w)
+	b.WriteString("connections:")
+	if err := write(b, m.Rows, "", "\n- ", "\n- ", "\n"); err != nil {
 		return err
 	}
-	return m.write(w, "connections:", "\n- ", "\n- ", "\n")
+	if m.Staged != nil {
+		b.WriteString("staged:")
+		if err := write(b, m.Staged, "", "\n- ", "\n- ", "\n"); err != nil {
+			return err
+		}
+	}
+	return b.Flush()
 }
 
-func (m *Matrix) write(w io.Writer, begin, first, next, end string) error {
-	b := bufio.NewWriter(w)
+// write writes a list in the way of JSON or YAML; an empty one has
+// brackets in both.
+func write[T any](b *bufio.Writer, list []T, begin, first, next, end string) error {
+	if len(list) == 0 {
+		b.WriteString(map[bool]string{true: "[]", false: " []\n"}[begin == "["])
+		return nil
+	}
 	b.WriteString(begin + first)
-	for i := range m.Rows {
-		text, err := json.Marshal(&m.Rows[i])
+	for i := range list {
+		text, err := json.Marshal(&list[i])
 		if err != nil {
 			return fmt.Errorf("encode connection %d: %w", i, err)
 		}
@@ -192,5 +218,5 @@ func (m *Matrix) write(w io.Writer, begin, first, next, end string) error {
 		b.Write(text)
 	}
 	b.WriteString(end)
-	return b.Flush()
+	return nil
 }

@@ -21,7 +21,10 @@ func (m *Matrix) WriteTable(p *printer.Printer) error {
 	}
 	g := newGrid(m)
 	write := g.writeList
-	if len(g.columns) <= mostColumns && (p.Width == 0 || g.width() <= p.Width) {
+	switch {
+	case m.explained():
+		write = m.writeReasons
+	case len(g.columns) <= mostColumns && (p.Width == 0 || g.width() <= p.Width):
 		write = g.writeGrid
 	}
 	if err := write(p); err != nil {
@@ -34,8 +37,10 @@ func (m *Matrix) WriteTable(p *printer.Printer) error {
 	if m.Tally().Disagreed > 0 {
 		style = printer.Alarm
 	}
-	_, err := fmt.Fprintln(p.Out, p.Paint(style, m.Tally().String()))
-	return err
+	if _, err := fmt.Fprintln(p.Out, p.Paint(style, m.Tally().String())); err != nil {
+		return err
+	}
+	return m.writeStaged(p)
 }
 
 func (m *Matrix) writeDisagreements(p *printer.Printer) error {

@@ -35,6 +35,7 @@ type Evaluator struct {
 type tier struct {
 	policy.Tier
 	missing     bool // the set does not have it
+	names       names
 	byNamespace map[string][]*policy.Policy
 }
 
@@ -53,6 +54,7 @@ type stage struct {
 	union    bool // any rule that denies comes before all others
 	missing  bool // the tier does not exist: it denies, and its rules are not asked
 	content       // what the policies ask of the content of connections
+	names    names
 }
 
 // New prepares an evaluator. Tiers that policies name and the set does not have
@@ -65,14 +67,14 @@ func New(snapshot *cluster.Snapshot, set *policy.Set) *Evaluator {
 	for _, n := range set.Networks {
 		e.networks = append(e.networks, policy.Member{Networks: n, Labels: &policy.Labels{Own: n.Labels, Namespace: e.namespace(n.Namespace)}})
 	}
-	index := map[string]tier{}
+	index, names := map[string]tier{}, namesOf(set.Policies)
 	for _, t := range set.SortedTiers() {
-		entry := tier{Tier: t, byNamespace: map[string][]*policy.Policy{}}
+		entry := tier{Tier: t, names: names, byNamespace: map[string][]*policy.Policy{}}
 		index[t.Name] = entry
 		e.tiers = append(e.tiers, entry)
 	}
 	for _, name := range missingTiers(set) {
-		entry := tier{Tier: policy.Tier{Name: name, Order: math.Inf(1)}, missing: true, byNamespace: map[string][]*policy.Policy{}}
+		entry := tier{Tier: policy.Tier{Name: name, Order: math.Inf(1)}, missing: true, names: names, byNamespace: map[string][]*policy.Policy{}}
 		index[name] = entry
 		e.tiers = append(e.tiers, entry)
 	}
@@ -163,10 +165,14 @@ func (e *Evaluator) prepare(pod *cluster.Pod, d traffic.Direction) []stage {
 // stagesOf are the stages that a tier has for those of its policies that protect
 // one thing.
 func stagesOf(t tier, policies []*policy.Policy, d traffic.Direction) []stage {
+	stages := split(t.Tier, policies, d)
 	if t.missing && len(policies) > 0 {
-		return []stage{{tier: t.Tier, policies: policies, isolates: true, missing: true}}
+		stages = []stage{{tier: t.Tier, policies: policies, isolates: true, missing: true}}
 	}
-	return split(t.Tier, policies, d)
+	for i := range stages {
+		stages[i].names = t.names
+	}
+	return stages
 }
 
 // split makes the stages of a tier's policies. Cilium adds its policies up with

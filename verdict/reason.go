@@ -88,7 +88,7 @@ func (e *Evaluator) undecided(c Connection, d traffic.Direction, way trail) stri
 	for _, s := range stages {
 		selecting = append(selecting, refs(s.policies)...)
 	}
-	return fmt.Sprintf("selected for %s by %s, but no rule decides %s", d, join(selecting), c.towards(d))
+	return fmt.Sprintf("selected for %s by %s, but no rule decides %s", d, stages[0].names.join(selecting), c.towards(d))
 }
 
 // byRule is the reason where a rule decided.
@@ -101,10 +101,18 @@ func (q *question) byRule(decision *Decision, f finding) {
 		verb = "allowed"
 	}
 	decided := event{f.stage, f.policy, f.rule}
-	decision.Reason = fmt.Sprintf("%s by %s: %s", verb, decided.ruleName(d), q.matched(rule))
+	decision.Reason = fmt.Sprintf("%s by %s%s: %s", verb, decided.ruleName(d), tierWords(f.stage), q.matched(rule))
 	if f.verdict.Opens() {
 		q.byOthers(decision, decided)
 	}
+}
+
+// tierWords names the tier, unless it is the one that people think of anyway.
+func tierWords(s *stage) string {
+	if s.tier.Name == policy.NetworkPolicyTier.Name {
+		return ""
+	}
+	return " in tier " + s.tier.Name
 }
 
 // byOthers adds the other NetworkPolicies that allow the connection too: they
@@ -147,10 +155,10 @@ func (e *Evaluator) byIsolation(decision *Decision, s *stage, q *question) {
 		decision.Policy = isolating[0]
 	}
 	if s.missing {
-		decision.Reason = fmt.Sprintf("denied for %s: %s names tier %s, which does not exist", d, join(isolating), s.tier.Name)
+		decision.Reason = fmt.Sprintf("denied for %s: %s names tier %s, which does not exist", d, s.names.join(isolating), s.tier.Name)
 		return
 	}
-	decision.Reason = fmt.Sprintf("isolated for %s by %s; no rule allows %s", d, join(isolating), q.towards(d))
+	decision.Reason = fmt.Sprintf("isolated for %s by %s%s; no rule allows %s", d, s.names.join(isolating), tierWords(s), q.towards(d))
 	decision.Hints = e.hints(s, q)
 }
 
@@ -176,9 +184,9 @@ func (ev event) ruleName(d traffic.Direction) string {
 		return "tier " + ev.stage.tier.Name
 	}
 	if name := ev.policy.In(d).Rules[ev.rule].Name; name != "" {
-		return fmt.Sprintf("%s rule %d (%s)", ev.policy.Ref, ev.rule, name)
+		return fmt.Sprintf("%s rule %d (%s)", ev.stage.names.of(ev.policy.Ref), ev.rule, name)
 	}
-	return fmt.Sprintf("%s rule %d", ev.policy.Ref, ev.rule)
+	return fmt.Sprintf("%s rule %d", ev.stage.names.of(ev.policy.Ref), ev.rule)
 }
 
 var verbs = map[policy.Action]string{
@@ -194,9 +202,9 @@ func (ev event) String(d traffic.Direction) string {
 	case ev.stage.missing:
 		return fmt.Sprintf("%s tier: does not exist, and denies", ev.stage.tier.Name)
 	case ev.stage.isolates:
-		return fmt.Sprintf("%s tier: no rule decides; the tier %s what it isolates", ev.stage.tier.Name, verb)
+		return fmt.Sprintf("%s tier: no rule of %s decides, so its end %s", ev.stage.tier.Name, ev.stage.names.join(refs(ev.stage.policies)), verb)
 	}
-	return fmt.Sprintf("%s tier: no rule of %s decides", ev.stage.tier.Name, join(refs(ev.stage.policies)))
+	return fmt.Sprintf("%s tier: no rule of %s decides", ev.stage.tier.Name, ev.stage.names.join(refs(ev.stage.policies)))
 }
 
 func refs(policies []*policy.Policy) []policy.Ref {
@@ -205,12 +213,4 @@ func refs(policies []*policy.Policy) []policy.Ref {
 		out[i] = p.Ref
 	}
 	return out
-}
-
-func join(refs []policy.Ref) string {
-	names := make([]string, len(refs))
-	for i, r := range refs {
-		names[i] = r.String()
-	}
-	return strings.Join(names, ", ")
 }

@@ -43,7 +43,7 @@ var reasonRows = []struct {
 	{policies{np("shop/x", "", in(allow("", pods("", ""))))}, "shop/frontend -> shop/backend UDP 5", traffic.Ingress, "allowed by shop/x rule 0: all pods on every port"},
 	{policies{np("shop/x", "", in(allow("TCP http", pods("team=dev", ""))))}, "dev/visitor -> shop/backend TCP 8081", traffic.Ingress, "allowed by shop/x rule 0: all pods of namespaces team=dev on TCP http (8080 8081)"},
 	{policies{np("shop/x", "", out(allow("TCP 1-99", block("203.0.0.0/16", "203.0.1.0/24"))))}, "shop/backend -> 203.0.113.9 TCP 80", traffic.Egress, "allowed by shop/x rule 0: 203.0.0.0/16 but for 203.0.1.0/24 on TCP 1-99"},
-	{policies{global("Admin", "acme", 0, "", in(named("no-dev", act(policy.Deny, dev))))}, "dev/visitor -> shop/backend TCP 8080", traffic.Ingress, "denied by acme rule 0 (no-dev): all pods of namespace dev on every port"},
+	{policies{global("Admin", "acme", 0, "", in(named("no-dev", act(policy.Deny, dev))))}, "dev/visitor -> shop/backend TCP 8080", traffic.Ingress, "denied by acme rule 0 (no-dev) in tier Admin: all pods of namespace dev on every port"},
 	{policies{global("Admin", "acme", 0, "", in(act(policy.Pass, dev)))}, "dev/visitor -> shop/backend TCP 8080", traffic.Ingress, "passed on by acme rule 0, and no later tier decides"},
 	{policies{isolating(global("lenient", "acme", 0, "", in()))}, "dev/visitor -> shop/backend TCP 8080", traffic.Ingress, "passed on by tier lenient, and no later tier decides"},
 	{policies{global("Admin", "acme", 0, "", in(act(policy.Deny, shopFrontend)))}, "dev/visitor -> shop/backend TCP 8080", traffic.Ingress, "selected for ingress by acme, but no rule decides dev/visitor on TCP 8080"},
@@ -125,14 +125,14 @@ func TestStepsTellTheWayThroughTheTiers(t *testing.T) {
 	want := []string{
 		"Admin tier: acme rule 0 logs",
 		"Admin tier: acme rule 1 passes",
-		"lenient tier: no rule decides; the tier passes what it isolates",
+		"lenient tier: no rule of lax decides, so its end passes",
 		"security tier: no rule of calm decides",
-		"NetworkPolicy tier: no rule decides; the tier denies what it isolates",
+		"NetworkPolicy tier: no rule of shop/backend, shop/default-deny decides, so its end denies",
 	}
 	if diff := cmp.Diff(want, got.Steps); diff != "" {
 		t.Error(diff)
 	}
-	if got, want := join(got.Policies), "acme, shop/backend, shop/default-deny"; got != want {
+	if got, want := (names{}).join(got.Policies), "acme, shop/backend, shop/default-deny"; got != want {
 		t.Errorf("policies %s, want %s", got, want)
 	}
 }
@@ -149,14 +149,14 @@ var jsonRows = []struct{ policies, connection, want string }{
 		`"egress":{"verdict":"allow","reason":"ip/203.0.113.9 is outside the cluster: no policy selects it for egress"},` +
 		`"ingress":{"verdict":"deny","reason":"isolated for ingress by shop/default-deny; no rule allows ip/203.0.113.9 on UDP 1",` +
 		`"tier":"NetworkPolicy","policy":"shop/default-deny","policies":["shop/default-deny"],` +
-		`"steps":["NetworkPolicy tier: no rule decides; the tier denies what it isolates"]}}`},
+		`"steps":["NetworkPolicy tier: no rule of shop/default-deny decides, so its end denies"]}}`},
 	{"closed backend", "shop/cart -> shop/backend UDP 1", `{"verdict":"deny",` +
 		`"egress":{"verdict":"deny","reason":"isolated for egress by shop/default-deny; no rule allows shop/backend on UDP 1",` +
 		`"tier":"NetworkPolicy","policy":"shop/default-deny","policies":["shop/default-deny"],` +
-		`"steps":["NetworkPolicy tier: no rule decides; the tier denies what it isolates"]},` +
+		`"steps":["NetworkPolicy tier: no rule of shop/default-deny decides, so its end denies"]},` +
 		`"ingress":{"verdict":"deny","reason":"isolated for ingress by shop/backend, shop/default-deny; no rule allows shop/cart on UDP 1",` +
 		`"tier":"NetworkPolicy","policies":["shop/backend","shop/default-deny"],` +
-		`"steps":["NetworkPolicy tier: no rule decides; the tier denies what it isolates"]}}`},
+		`"steps":["NetworkPolicy tier: no rule of shop/backend, shop/default-deny decides, so its end denies"]}}`},
 }
 
 func TestResultAsJSON(t *testing.T) {
