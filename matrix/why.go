@@ -111,7 +111,7 @@ func (m *Matrix) writeStaged(p *printer.Printer) error {
 	var rows [][]printer.Cell
 	for _, c := range m.Staged {
 		style := styles[denied]
-		if c.Staged == traffic.Allow {
+		if c.Staged.Opens() {
 			style = styles[allowed]
 		}
 		rows = append(rows, []printer.Cell{
