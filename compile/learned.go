@@ -1,9 +1,13 @@
 package compile
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 
+	"github.com/bulkhead-dev/bulkhead/l7"
 	"github.com/bulkhead-dev/bulkhead/policy"
+	"github.com/bulkhead-dev/bulkhead/traffic"
 )
 
 // settleLearned follows the addresses that names have.
@@ -31,6 +35,26 @@ func (c *Compiler) markLearned(m *matcher, selector string) {
 		m.marked = append(m.marked, p)
 	}
 	c.unmarkNetworks(m, old)
+}
+
+// learns are the selectors of names that the class's policies have.
+func (k *class) learns() []l7.Selector {
+	if k.direction != traffic.Egress {
+		return nil
+	}
+	byKey := map[string]l7.Selector{}
+	for _, s := range k.sides {
+		for _, r := range s.policies {
+			for _, n := range r.NameSelectors() {
+				byKey[n.String()] = l7.Selector{Key: n.String(), Names: n.Names}
+			}
+		}
+	}
+	var found []l7.Selector
+	for _, key := range slices.Sorted(maps.Keys(byKey)) {
+		found = append(found, byKey[key])
+	}
+	return found
 }
 
 func (c *Compiler) acquireNames(p policy.Peer, r *ruleset) *matcher {

@@ -91,7 +91,7 @@ func (r *recorder) setClass(id plan.ClassID, h plan.Class) *classRecord {
 		r.plan.Classes[id] = class
 		record.rows.values, record.filters.values = class.Rows, class.Filters
 	}
-	class.Direction, class.Policies, class.Default, class.Audit = h.Direction, h.Policies, h.Default, h.Audit
+	class.Direction, class.Policies, class.Learns, class.Default, class.Audit = h.Direction, h.Policies, h.Learns, h.Default, h.Audit
 	class.Grants = h.Grants
 	return record
 }
@@ -140,12 +140,12 @@ func before[V any](edits map[plan.Row]plan.Edit[V]) map[plan.Row]V {
 }
 
 func head(c *plan.Class) *plan.Class {
-	return &plan.Class{Direction: c.Direction, Policies: c.Policies, Default: c.Default, Audit: c.Audit, Grants: c.Grants}
+	return &plan.Class{Direction: c.Direction, Policies: c.Policies, Learns: c.Learns, Default: c.Default, Audit: c.Audit, Grants: c.Grants}
 }
 
 func sameHead(a, b *plan.Class) bool {
 	return a != nil && b != nil && a.Direction == b.Direction && a.Default == b.Default && a.Audit == b.Audit &&
-		slices.Equal(a.Policies, b.Policies)
+		slices.Equal(a.Policies, b.Policies) && l7.SameKeys(a.Learns, b.Learns)
 }
 
 // table is one map of the plan and the edits that it got. An edit that is undone

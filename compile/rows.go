@@ -166,7 +166,7 @@ func (r row) of(g *group) plan.Row {
 // writeAny writes the class itself and its rows for any peer.
 func (c *Compiler) writeAny(k *class) {
 	record := c.out.setClass(k.id, plan.Class{
-		Direction: k.direction, Policies: k.policies(), Default: verdictOf(k.any.other), Audit: k.audit(), Grants: k.grants,
+		Direction: k.direction, Policies: k.policies(), Learns: k.learns(), Default: verdictOf(k.any.other), Audit: k.audit(), Grants: k.grants,
 	})
 	rows := k.differences(k.any, k.otherwise(k.any.other))
 	for _, r := range k.anyRows {

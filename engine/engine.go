@@ -64,11 +64,13 @@ type Engine struct {
 	mu      sync.Mutex
 	pending []func(*compile.Compiler)
 	waiting []chan error
+	applied []chan error // waiting for the kernel only
 	views   []func(*plan.Plan)
 	ready   bool
 	closed  bool
 
 	known known // what Sync compares with
+	judge judge
 }
 
 // New starts an engine.

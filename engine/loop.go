@@ -18,6 +18,7 @@ type worker struct {
 	index    *plan.Index
 	whole    bool // the kernel is to be brought to the whole plan
 	looks    looks
+	judge    *judge
 }
 
 func (e *Engine) run(ctx context.Context) {
@@ -26,7 +27,8 @@ func (e *Engine) run(ctx context.Context) {
 	if e.options.Audit {
 		w.compiler.Audit()
 	}
-	w.index = plan.NewIndex(w.compiler.Plan())
+	w.index, w.judge = plan.NewIndex(w.compiler.Plan()), &e.judge
+	w.judge.begin(w.compiler.Plan())
 	w.looks.settled = make(chan error, 1)
 	var changed <-chan struct{}
 	if watcher, ok := e.options.Dataplane.(dataplane.Watcher); ok {
@@ -61,10 +63,10 @@ func (e *Engine) run(ctx context.Context) {
 // turn takes what was told since the last and puts it into force.
 func (e *Engine) turn(ctx context.Context, w *worker) error {
 	e.mu.Lock()
-	changes, waiting, views, ready := e.pending, e.waiting, e.views, e.ready
+	changes, waiting, applied, views, ready := e.pending, e.waiting, e.applied, e.views, e.ready
 	e.pending = nil
 	if ready {
-		e.waiting, e.views = nil, nil
+		e.waiting, e.applied, e.views = nil, nil, nil
 	}
 	e.mu.Unlock()
 	for _, change := range changes {
@@ -73,7 +75,7 @@ func (e *Engine) turn(ctx context.Context, w *worker) error {
 	if !ready {
 		return nil
 	}
-	err := w.commit(ctx)
+	err := w.commit(ctx, applied)
 	for _, view := range views {
 		view(w.compiler.Plan())
 	}
@@ -90,18 +92,23 @@ func (e *Engine) fail(err error) {
 	for _, answer := range e.waiting {
 		answer <- err
 	}
-	e.waiting = nil
+	for _, answer := range e.applied {
+		answer <- err
+	}
+	e.waiting, e.applied = nil, nil
 }
 
 // commit compiles, changes the kernel and then cuts connections: in this order,
 // since a packet that the old tables judge after the cut would open the
 // connection again.
-func (w *worker) commit(ctx context.Context) error {
+func (w *worker) commit(ctx context.Context, applied []chan error) error {
 	start := time.Now()
-	diff := w.compiler.Commit()
-	w.index.Update(diff)
+	diff := w.compile()
 	compiled := time.Now()
 	scope, err := w.enforce(ctx, diff)
+	for _, answer := range applied {
+		answer <- err
+	}
 	if err != nil {
 		return err
 	}
@@ -116,6 +123,16 @@ func (w *worker) commit(ctx context.Context) error {
 			"connections", time.Since(enforced), "seen", seen, "cut", cut)
 	}
 	return nil
+}
+
+// compile brings the plan up to date while nobody judges by it.
+func (w *worker) compile() plan.Diff {
+	w.judge.mu.Lock()
+	defer w.judge.mu.Unlock()
+	diff := w.compiler.Commit()
+	w.index.Update(diff)
+	w.judge.index.Update(diff)
+	return diff
 }
 
 // enforce changes the kernel by elements, or brings it to the whole plan if it

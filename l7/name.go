@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -110,3 +111,25 @@ func (n Name) Match(name string) bool { return n.names != nil && n.names.MatchSt
 
 // String is the pattern as written, in lower case.
 func (n Name) String() string { return n.text }
+
+// Selector is the names that a policy's rules pick peers by. What a pod under the
+// policy learns of them counts under the key.
+type Selector struct {
+	Key   string
+	Names []Name
+}
+
+// Match tells whether the selector speaks of a name.
+func (s Selector) Match(name string) bool {
+	for _, n := range s.Names {
+		if n.Match(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// SameKeys tells whether two lists of selectors are the same, in their order.
+func SameKeys(a, b []Selector) bool {
+	return slices.EqualFunc(a, b, func(a, b Selector) bool { return a.Key == b.Key })
+}

@@ -136,7 +136,7 @@ func apply[K comparable, V any](to map[K]V, edits map[K]Edit[V]) {
 
 // head is the class without its rows and filters.
 func (c *Class) head() *Class {
-	return &Class{Direction: c.Direction, Policies: c.Policies, Default: c.Default, Audit: c.Audit, Grants: c.Grants}
+	return &Class{Direction: c.Direction, Policies: c.Policies, Learns: c.Learns, Default: c.Default, Audit: c.Audit, Grants: c.Grants}
 }
 
 func (c *Class) rows() map[Row]traffic.Verdict {
@@ -155,7 +155,7 @@ func (c *Class) filters() map[Row]l7.FilterID {
 
 func (c *Class) equal(o *Class) bool {
 	return c.Direction == o.Direction && c.Default == o.Default && c.Audit == o.Audit && c.Grants == o.Grants &&
-		slices.Equal(c.Policies, o.Policies) && maps.Equal(c.Rows, o.Rows) && maps.Equal(c.Filters, o.Filters)
+		slices.Equal(c.Policies, o.Policies) && l7.SameKeys(c.Learns, o.Learns) && maps.Equal(c.Rows, o.Rows) && maps.Equal(c.Filters, o.Filters)
 }
 
 func same[V comparable](a, b V) bool { return a == b }

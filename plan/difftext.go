@@ -85,6 +85,10 @@ func (e ClassEdit) write(b *strings.Builder, id ClassID) {
 			mark(b, "+ ", policyLine(name))
 		}
 	}
+	if e.Old == nil || e.New == nil || !l7.SameKeys(e.Old.Learns, e.New.Learns) {
+		markLearns(b, "- ", e.Old)
+		markLearns(b, "+ ", e.New)
+	}
 	for _, row := range e.changedRows() {
 		if line, had := e.oldLine(row); had {
 			mark(b, "- ", line)
@@ -113,6 +117,15 @@ func (e ClassEdit) oldLine(row Row) (line string, had bool) {
 		filter = edit.Old
 	}
 	return rowLine(row, verdict, filter), had
+}
+
+func markLearns(b *strings.Builder, sign string, c *Class) {
+	if c == nil {
+		return
+	}
+	for _, s := range c.Learns {
+		mark(b, sign, learnsLine(s))
+	}
 }
 
 func (c *Class) policies() []string {

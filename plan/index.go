@@ -99,6 +99,14 @@ func (x *Index) judge(id ClassID, peer netip.Addr, packet Packet) traffic.Verdic
 	return class.lookup(group, x.plan.Wider[group], packet.Protocol, packet.Port)
 }
 
+// Learns are the selectors of names that a local pod learns addresses for.
+func (x *Index) Learns(pod netip.Addr) []l7.Selector {
+	if class := x.plan.Classes[x.plan.Local[pod].Egress]; class != nil {
+		return class.Learns
+	}
+	return nil
+}
+
 // Filters are what a connection that is inspected may carry: its content must
 // pass each of them. Where there are none everything passes.
 func (x *Index) Filters(packet Packet) []l7.Filter {

@@ -69,6 +69,7 @@ type classDocument struct {
 	Audit     bool          `json:"audit,omitempty"`
 	Grants    bool          `json:"grants,omitempty"`
 	Policies  []string      `json:"policies"`
+	Learns    []string      `json:"learns,omitempty"`
 	Rows      []rowDocument `json:"rows"`
 }
 
@@ -131,6 +132,9 @@ func (c *Class) document(id ClassID) classDocument {
 	d := classDocument{
 		ID: id.String(), Direction: c.Direction.String(), Default: c.Default.String(), Audit: c.Audit, Grants: c.Grants,
 		Policies: append([]string{}, c.Policies...), Rows: []rowDocument{},
+	}
+	for _, s := range c.Learns {
+		d.Learns = append(d.Learns, s.Key)
 	}
 	for _, row := range slices.SortedFunc(maps.Keys(c.Rows), Row.Compare) {
 		r := rowDocument{Verdict: c.Rows[row].String(), From: row.From, To: row.To}

@@ -235,9 +235,14 @@ func (c *Class) parseLine(l string) error {
 		c.Policies = append(c.Policies, name)
 		return err
 	}
+	if word == "learns" {
+		key, err := unphrase(rest)
+		c.Learns = append(c.Learns, l7.Selector{Key: key})
+		return err
+	}
 	var verdict traffic.Verdict
 	if err := verdict.UnmarshalText([]byte(word)); err != nil {
-		return fmt.Errorf("unknown line %q below a class: use policy, allow, deny, http or dns", word)
+		return fmt.Errorf("unknown line %q below a class: use policy, learns, allow, deny, http or dns", word)
 	}
 	fields := strings.Fields(rest)
 	var filter l7.FilterID

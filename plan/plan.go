@@ -125,6 +125,9 @@ type Local struct {
 type Class struct {
 	Direction traffic.Direction
 	Policies  []string // sorted, for people to read
+	// Learns are the selectors of names that the class's pods learn addresses
+	// for from the answers to their queries, by key.
+	Learns []l7.Selector
 	// Rows are the exceptions from Default. For a packet the most telling row
 	// wins, in the order of Class.Lookup. Rows of one peer and protocol do not
 	// overlap.

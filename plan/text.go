@@ -115,6 +115,8 @@ func classLine(id ClassID, c *Class) string {
 
 func policyLine(name string) string { return "  policy " + phrase(name) }
 
+func learnsLine(s l7.Selector) string { return "  learns " + phrase(s.Key) }
+
 func rowLine(row Row, verdict traffic.Verdict, filter l7.FilterID) string {
 	line := "  " + verdict.String() + " " + row.String()
 	if filter != 0 {
@@ -135,6 +137,9 @@ func classLines(id ClassID, c *Class) []string {
 	lines := []string{classLine(id, c)}
 	for _, name := range c.Policies {
 		lines = append(lines, policyLine(name))
+	}
+	for _, s := range c.Learns {
+		lines = append(lines, learnsLine(s))
 	}
 	for _, row := range slices.SortedFunc(maps.Keys(c.Rows), Row.Compare) {
 		lines = append(lines, rowLine(row, c.Rows[row], c.Filters[row]))

@@ -10,7 +10,7 @@ import (
 )
 
 // Proxy is where connections go that are inspected: sockets of this network
-// namespace which listen with IP_TRANSPARENT, on any address, at these ports.
+// namespace which listen with IP_TRANSPARENT on 127.0.0.1 and ::1, at these ports.
 // One whose port is zero does not exist, and its connections are denied.
 type Proxy struct {
 	HTTP uint16 // TCP
@@ -78,8 +78,9 @@ func (r *ruleset) addInspect(p Proxy) error {
 // take gives a packet to the socket at a port, and marks it for the routing.
 func (p Proxy) take(f family, port uint16) []expr.Any {
 	return exprs([]expr.Any{
-		&expr.Immediate{Register: reg1, Data: binary.BigEndian.AppendUint16(nil, port)},
-		&expr.TProxy{Family: f.protocol, TableFamily: unix.NFPROTO_INET, RegPort: reg1},
+		&expr.Immediate{Register: reg1, Data: f.loopback.AsSlice()},
+		&expr.Immediate{Register: unix.NFT_REG_2, Data: binary.BigEndian.AppendUint16(nil, port)},
+		&expr.TProxy{Family: f.protocol, TableFamily: unix.NFPROTO_INET, RegAddr: reg1, RegPort: unix.NFT_REG_2},
 	}, setMark(p.Divert))
 }
 

@@ -49,7 +49,7 @@ func Shown(p *plan.Plan) *plan.Plan {
 	shown.Classes = map[plan.ClassID]*plan.Class{}
 	for id, class := range p.Classes {
 		c := *class
-		c.Filters = nil
+		c.Filters, c.Learns = nil, nil
 		c.Policies, _ = commentedClass(classComment(class))
 		shown.Classes[id] = &c
 	}

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -86,11 +87,12 @@ type family struct {
 	source   uint32 // offset of the source address in the network header
 	dest     uint32
 	second   uint32 // the register after one address, for a pair of them
+	loopback netip.Addr
 }
 
 var families = []family{
-	{"4", unix.NFPROTO_IPV4, nftables.TypeIPAddr, 12, 16, 9},
-	{"6", unix.NFPROTO_IPV6, nftables.TypeIP6Addr, 8, 24, 2},
+	{"4", unix.NFPROTO_IPV4, nftables.TypeIPAddr, 12, 16, 9, netip.AddrFrom4([4]byte{127, 0, 0, 1})},
+	{"6", unix.NFPROTO_IPV6, nftables.TypeIP6Addr, 8, 24, 2, netip.IPv6Loopback()},
 }
 
 // familyOf is the family of an address of so many bits.
