@@ -18,11 +18,12 @@ import (
 
 // Feed follows resources. Make its tables first, then Run it.
 type Feed struct {
-	client    *Client
-	log       *slog.Logger
-	news      chan struct{}
-	followers []*follower
-	states    []func() State
+	client      *Client
+	log         *slog.Logger
+	news        chan struct{}
+	followers   []*follower
+	states      []func() State
+	definitions *definitions // nil: nobody asks for any
 
 	mu    sync.Mutex
 	since time.Time // of the first change that is not taken; zero: none
@@ -37,13 +38,33 @@ func NewFeed(client *Client, log *slog.Logger) *Feed {
 // called by one goroutine; same tells whether two values are equal, for objects
 // change much that nobody here reads.
 func Follow[V any](f *Feed, resource Resource, read func(metav1.Object) Reading[V], same func(a, b V) bool) *Table[V] {
+	t := newTable(f, resource, read, same)
+	f.add(&follower{resource: resource, sink: t}, t.State)
+	return t
+}
+
+// FollowOnDemand is Follow for a resource that is followed only while the table's
+// Want says so. Meanwhile the table is empty and counts as synced.
+func FollowOnDemand[V any](f *Feed, resource Resource, read func(metav1.Object) Reading[V], same func(a, b V) bool) *Table[V] {
+	t := newTable(f, resource, read, same)
+	t.gate = newGate(t, "not needed")
+	f.add(&follower{resource: resource, sink: t, gate: t.gate}, t.State)
+	return t
+}
+
+func newTable[V any](f *Feed, resource Resource, read func(metav1.Object) Reading[V], same func(a, b V) bool) *Table[V] {
 	t := &Table[V]{read: read, same: same, wake: f.wake, entries: map[cluster.Name]entry[V]{}}
 	t.log = f.log.With("server", f.client.Host, "resource", resource.Kind)
-	t.kind = Object{APIVersion: resource.client.APIVersion().String(), Kind: resource.Kind}
-	t.state.Kind = resource.Kind
-	f.followers = append(f.followers, &follower{resource: resource, sink: t})
-	f.states = append(f.states, t.State)
+	if resource.newList != nil { // others say themselves
+		t.kind.APIVersion = resource.client.APIVersion().String()
+	}
+	t.kind.Kind, t.state.Kind = resource.Kind, resource.Kind
 	return t
+}
+
+func (f *Feed) add(follower *follower, state func() State) {
+	f.followers = append(f.followers, follower)
+	f.states = append(f.states, state)
 }
 
 // Pods follows the pods that keep wants. Equal parts of pods share memory.
@@ -69,10 +90,10 @@ func (f *Feed) Namespaces() *Table[*cluster.Namespace] {
 	}, func(a, b *cluster.Namespace) bool { return maps.Equal(a.Labels, b.Labels) })
 }
 
-// ServiceAccounts follows the service accounts that have labels, all others are
-// as good as none. It is for agents that read policies which select by them.
+// ServiceAccounts follows, on demand, the service accounts that have labels; all
+// others are as good as none.
 func (f *Feed) ServiceAccounts() *Table[*cluster.ServiceAccount] {
-	return Follow(f, f.client.ServiceAccounts(), func(object metav1.Object) Reading[*cluster.ServiceAccount] {
+	return FollowOnDemand(f, f.client.ServiceAccounts(), func(object metav1.Object) Reading[*cluster.ServiceAccount] {
 		account := k8s.ServiceAccount(object.(*corev1.ServiceAccount))
 		return Reading[*cluster.ServiceAccount]{Value: account, Skip: len(account.Labels) == 0}
 	}, func(a, b *cluster.ServiceAccount) bool { return maps.Equal(a.Labels, b.Labels) })
@@ -80,10 +101,22 @@ func (f *Feed) ServiceAccounts() *Table[*cluster.ServiceAccount] {
 
 // Node follows one node.
 func (f *Feed) Node(name string) *Table[*cluster.Node] {
-	return Follow(f, f.client.Node(name), func(object metav1.Object) Reading[*cluster.Node] {
-		node, errs := k8s.Node(object.(*corev1.Node))
-		return Reading[*cluster.Node]{Value: node, Errs: errs}
+	return Follow(f, f.client.Node(name), readNode, sameNode)
+}
+
+// OtherNodes follows, on demand, all nodes but one.
+func (f *Feed) OtherNodes(name string) *Table[*cluster.Node] {
+	return FollowOnDemand(f, f.client.Nodes(), func(object metav1.Object) Reading[*cluster.Node] {
+		if object.GetName() == name {
+			return Reading[*cluster.Node]{Skip: true}
+		}
+		return readNode(object)
 	}, sameNode)
+}
+
+func readNode(object metav1.Object) Reading[*cluster.Node] {
+	node, errs := k8s.Node(object.(*corev1.Node))
+	return Reading[*cluster.Node]{Value: node, Errs: errs}
 }
 
 // Run follows until the context ends.

@@ -23,6 +23,9 @@ type sink interface {
 	end()                      // the list is complete: what was not put since begin is gone
 	connected()                // the server answers
 	disconnected(reason error) // it does not
+	absent(why string)         // there is no such resource, for now
+	begun()                    // following begins: a complete list will come
+	ended(why string)          // following has ended: everything is gone
 }
 
 // retry is how long to wait after a failure. The jitter spreads the agents of
@@ -35,10 +38,32 @@ type follower struct {
 	sink     sink
 	version  string // of the last thing read; empty: a complete list is due
 	paged    bool   // the server cannot begin a watch with a list
+	// others are other versions of the resource, to be tried in turn where the
+	// server does not have this one.
+	others []Resource
+	gate   *gate // nil: always open
 }
 
-// run follows until the context ends.
+// run follows until the context ends, while the gate is open.
 func (f *follower) run(ctx context.Context, retry wait.Backoff) {
+	if f.gate == nil {
+		f.follow(ctx, retry)
+		return
+	}
+	for f.gate.wait(ctx, true) {
+		open, shut := context.WithCancel(ctx)
+		go func() {
+			f.gate.wait(open, false)
+			shut()
+		}()
+		f.follow(open, retry)
+		shut()
+		f.version = ""
+		f.gate.left()
+	}
+}
+
+func (f *follower) follow(ctx context.Context, retry wait.Backoff) {
 	pause := retry
 	for {
 		before := f.version
@@ -49,9 +74,13 @@ func (f *follower) run(ctx context.Context, retry wait.Backoff) {
 		if f.version != before {
 			pause = retry
 		}
-		if err != nil {
+		switch {
+		case f.gate != nil && apierrors.IsNotFound(err):
+			f.sink.absent("the server has no " + f.resource.path)
+			f.turn()
+		case err != nil:
 			f.sink.disconnected(err)
-		} else if f.version != before {
+		case f.version != before:
 			continue // a watch that ended in good order, or history that did
 		}
 		select {
@@ -60,6 +89,15 @@ func (f *follower) run(ctx context.Context, retry wait.Backoff) {
 		case <-time.After(pause.Step()):
 		}
 	}
+}
+
+// turn goes on to the next version of the resource.
+func (f *follower) turn() {
+	f.version = ""
+	if len(f.others) == 0 {
+		return
+	}
+	f.resource, f.others = f.others[0], append(f.others[1:], f.resource)
 }
 
 // step reads until the connection or the server's history ends.
@@ -85,32 +123,17 @@ func (f *follower) step(ctx context.Context) error {
 func (f *follower) list(ctx context.Context) error {
 	f.sink.begin()
 	for next := ""; ; {
-		list, err := f.resource.list(ctx, next)
+		page, err := f.resource.list(ctx, next, f.sink.put)
 		if err != nil {
 			return err
 		}
 		f.sink.connected()
-		if err := meta.EachListItem(list, f.put); err != nil {
-			return err
-		}
-		m, err := meta.ListAccessor(list)
-		if err != nil {
-			return err
-		}
-		if next = m.GetContinue(); next == "" {
+		if next = page.GetContinue(); next == "" {
 			f.sink.end()
-			f.version = m.GetResourceVersion()
+			f.version = page.GetResourceVersion()
 			return nil
 		}
 	}
-}
-
-func (f *follower) put(object runtime.Object) error {
-	m, err := meta.Accessor(object)
-	if err == nil {
-		f.sink.put(m)
-	}
-	return err
 }
 
 // watch ends without an error when the server ends it in good order.

@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -14,11 +15,16 @@ import (
 // Resource is a resource of an API server, or the part of it that a field
 // selector leaves.
 type Resource struct {
-	Kind    string
-	client  rest.Interface
-	name    string // in the URL
-	fields  fields.Selector
+	Kind   string
+	client rest.Interface
+	name   string // in the URL
+	fields fields.Selector
+	// newList makes a list of a resource that is built into the API server and
+	// travels as protobuf; nil: it travels as JSON.
 	newList func() runtime.Object
+	// path is where a resource is that travels as JSON, and accept the media type
+	// that is asked for; acceptList, if not empty, of its lists.
+	path, accept, acceptList string
 }
 
 // Pods are all pods that have not finished. A pod that finishes is reported as
@@ -50,6 +56,14 @@ func (c *Client) ServiceAccounts() Resource {
 	}
 }
 
+// Nodes are all nodes.
+func (c *Client) Nodes() Resource {
+	return Resource{
+		Kind: "Node", client: c.core, name: "nodes", fields: fields.Everything(),
+		newList: func() runtime.Object { return &corev1.NodeList{} },
+	}
+}
+
 // Node is the one node of that name: in a large cluster the heartbeats of the
 // others would be most of what an agent reads.
 func (c *Client) Node(name string) Resource {
@@ -71,9 +85,35 @@ func (c *Client) NetworkPolicies() Resource {
 // stream them.
 const page = 500
 
-func (r Resource) list(ctx context.Context, next string) (runtime.Object, error) {
+// list reads a page and hands on its objects.
+func (r Resource) list(ctx context.Context, next string, each func(metav1.Object)) (metav1.ListInterface, error) {
+	options := &metav1.ListOptions{FieldSelector: r.fields.String(), Limit: page, Continue: next}
+	if r.newList == nil {
+		return r.listJSON(ctx, options, each)
+	}
 	list := r.newList()
-	options := metav1.ListOptions{FieldSelector: r.fields.String(), Limit: page, Continue: next}
-	err := r.client.Get().Resource(r.name).VersionedParams(&options, parameters).Do(ctx).Into(list)
-	return list, err
+	if err := r.request(options).Do(ctx).Into(list); err != nil {
+		return nil, err
+	}
+	err := meta.EachListItem(list, func(object runtime.Object) error {
+		m, err := meta.Accessor(object)
+		if err == nil {
+			each(m)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return meta.ListAccessor(list)
+}
+
+func (r Resource) request(options *metav1.ListOptions) *rest.Request {
+	request := r.client.Get()
+	if r.newList == nil {
+		request = request.AbsPath(r.path).SetHeader("Accept", r.accept)
+	} else {
+		request = request.Resource(r.name)
+	}
+	return request.VersionedParams(options, parameters)
 }

@@ -23,7 +23,7 @@ func (r Resource) watch(ctx context.Context, version string) (*restwatch.Decoder
 	// The server ends a watch after this time. It differs so that the agents of
 	// a cluster do not come back all at once.
 	seconds := int64((5*time.Minute + rand.N(5*time.Minute)).Seconds())
-	options := metav1.ListOptions{
+	options := &metav1.ListOptions{
 		Watch: true, AllowWatchBookmarks: true, TimeoutSeconds: &seconds,
 		FieldSelector: r.fields.String(), ResourceVersion: version,
 	}
@@ -32,15 +32,19 @@ func (r Resource) watch(ctx context.Context, version string) (*restwatch.Decoder
 		options.SendInitialEvents = &begin
 		options.ResourceVersionMatch = metav1.ResourceVersionMatchNotOlderThan
 	}
-	info, ok := runtime.SerializerInfoForMediaType(codecs.SupportedMediaTypes(), runtime.ContentTypeProtobuf)
-	if !ok || info.StreamSerializer == nil {
-		return nil, fmt.Errorf("find serializer for streams of %s", runtime.ContentTypeProtobuf)
+	media, objects := runtime.ContentTypeProtobuf, runtime.Decoder(codecs.UniversalDeserializer())
+	if r.newList == nil {
+		media, objects = runtime.ContentTypeJSON, customDecoder{}
 	}
-	body, err := r.client.Get().Resource(r.name).VersionedParams(&options, parameters).Stream(ctx)
+	info, ok := runtime.SerializerInfoForMediaType(codecs.SupportedMediaTypes(), media)
+	if !ok || info.StreamSerializer == nil {
+		return nil, fmt.Errorf("find serializer for streams of %s", media)
+	}
+	body, err := r.request(options).Stream(ctx)
 	if err != nil {
 		return nil, err
 	}
 	frames := info.StreamSerializer.Framer.NewFrameReader(body)
 	events := streaming.NewDecoder(frames, info.StreamSerializer.Serializer)
-	return restwatch.NewDecoder(events, codecs.UniversalDeserializer()), nil
+	return restwatch.NewDecoder(events, objects), nil
 }

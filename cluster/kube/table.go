@@ -55,6 +55,7 @@ type Table[V any] struct {
 	same func(a, b V) bool
 	wake func()
 	log  *slog.Logger
+	gate *gate // nil: the resource is always followed
 
 	mu      sync.Mutex
 	entries map[cluster.Name]entry[V]
@@ -78,6 +79,9 @@ type State struct {
 	Failures int    `json:"failures"` // times that the server was lost
 	// Lost is why the server does not answer; empty: it does.
 	Lost string `json:"lost,omitempty"`
+	// Absent is why there is nothing to follow, as if the list were empty; empty:
+	// there is.
+	Absent string `json:"absent,omitempty"`
 	// Since is when the server answered first after it had not, or stopped.
 	Since time.Time `json:"since"`
 }
@@ -107,6 +111,36 @@ func (t *Table[V]) Values(visit func(V)) {
 	for e := range maps.Values(t.entries) {
 		visit(e.value)
 	}
+}
+
+// Want says whether a table of FollowOnDemand is to follow its resource. It
+// returns when State tells so.
+func (t *Table[V]) Want(want bool) { t.gate.set(want) }
+
+func (t *Table[V]) begun() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.state.Synced, t.state.Absent = false, ""
+}
+
+func (t *Table[V]) ended(why string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name := range t.entries {
+		t.drop(name)
+	}
+	t.state.Synced, t.state.Absent, t.state.Lost, t.state.Since = why != "", why, "", time.Now()
+	t.wake()
+}
+
+func (t *Table[V]) absent(why string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.state.Absent == "" {
+		t.log.Warn("there is nothing to follow", "because", why)
+		t.wake()
+	}
+	t.state.Synced, t.state.Absent, t.state.Lost = true, why, ""
 }
 
 func (t *Table[V]) begin() {
@@ -204,13 +238,16 @@ func (t *Table[V]) answered(lost string) (was string, since time.Time) {
 			t.state.Failures++
 		}
 	}
-	t.state.Lost = lost
+	t.state.Lost, t.state.Absent = lost, ""
 	return was, since
 }
 
 func (t *Table[V]) object(object metav1.Object) Object {
 	o := t.kind
 	o.Name, o.UID, o.Generation = nameOf(object), object.GetUID(), object.GetGeneration()
+	if custom, ok := object.(*Custom); ok {
+		o.APIVersion = custom.APIVersion
+	}
 	return o
 }
 
