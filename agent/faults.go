@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,16 +23,17 @@ type faultBook struct {
 }
 
 type faultKey struct {
-	kind string
+	group, kind string
 	cluster.Name
 }
 
 // OpenFault is a fault that is still there.
 type OpenFault struct {
-	Object string    `json:"object"` // "Kind namespace/name"
-	Reason Reason    `json:"reason"`
-	Text   string    `json:"text"`
-	Since  time.Time `json:"since"`
+	APIVersion string    `json:"apiVersion"`
+	Object     string    `json:"object"` // "Kind namespace/name"
+	Reason     Reason    `json:"reason"`
+	Text       string    `json:"text"`
+	Since      time.Time `json:"since"`
 }
 
 func newFaultBook(log *slog.Logger, warn func(kube.Warning) bool) *faultBook {
@@ -40,7 +42,8 @@ func newFaultBook(log *slog.Logger, warn func(kube.Warning) bool) *faultBook {
 
 // note takes what is wrong with an object now, in place of what was.
 func (b *faultBook) note(f Fault, now time.Time) {
-	key := faultKey{f.Object.Kind, f.Object.Name}
+	group, _, _ := strings.Cut(f.Object.APIVersion, "/")
+	key := faultKey{group, f.Object.Kind, f.Object.Name}
 	text := f.Text()
 	b.mu.Lock()
 	old, was := b.open[key]
@@ -48,7 +51,7 @@ func (b *faultBook) note(f Fault, now time.Time) {
 	if text == "" {
 		delete(b.open, key)
 	} else if news {
-		b.open[key] = OpenFault{Object: f.Object.String(), Reason: f.Reason, Text: text, Since: now}
+		b.open[key] = OpenFault{APIVersion: f.Object.APIVersion, Object: f.Object.String(), Reason: f.Reason, Text: text, Since: now}
 	}
 	b.mu.Unlock()
 	switch {
@@ -63,6 +66,7 @@ func (b *faultBook) note(f Fault, now time.Time) {
 var consequences = map[Reason]string{
 	NotEnforced:    "the policy is NOT enforced, nobody can tell which pods it protects",
 	PartlyEnforced: "what was not understood allows nothing, the rest is enforced",
+	NotSupported:   "the rest is enforced",
 	NotUnderstood:  "the field counts as absent",
 	AddressShared:  "the address is allowed only what each of its claimants is",
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -24,7 +25,14 @@ type kubeSource struct {
 	namespaces *kube.Table[*cluster.Namespace]
 	nodes      *kube.Table[*cluster.Node]
 	policies   *kube.Table[*policy.Policy]
-	begun      bool // the first batch was given
+	dialects   *dialects
+	// What is followed on demand.
+	accounts   *kube.Table[*cluster.ServiceAccount]
+	otherNodes *kube.Table[*cluster.Node]
+
+	needs *needs
+	held  Batch // what was taken and not given yet
+	begun bool  // the first batch was given
 }
 
 // FromKube is a source that follows an API server, for the agent of a node.
@@ -41,6 +49,10 @@ func FromKube(client *kube.Client, node string, log *slog.Logger) Source {
 		namespaces: feed.Namespaces(),
 		nodes:      feed.Node(node),
 		policies:   kube.Follow(feed, client.NetworkPolicies(), readPolicy, samePolicy),
+		dialects:   newDialects(feed),
+		accounts:   feed.ServiceAccounts(),
+		otherNodes: feed.OtherNodes(node),
+		needs:      newNeeds(),
 	}
 }
 
@@ -65,26 +77,53 @@ func (s *kubeSource) Next(ctx context.Context) (Batch, error) {
 			return Batch{}, ctx.Err()
 		case <-s.feed.News():
 		}
-		if !s.feed.Synced() {
+		// Later a definition may come and not be synced yet; nobody waits for it.
+		if !s.begun && !s.feed.Synced() {
 			continue
 		}
 		since := s.feed.Since()
 		batch := s.take()
 		batch.Since = since
-		if !batch.Empty() || !s.begun {
+		s.held.merge(batch)
+		if s.wanting() {
+			continue
+		}
+		if !s.held.Empty() || !s.begun {
 			s.begun = true
-			return batch, nil
+			given := s.held
+			s.held = Batch{}
+			return given, nil
 		}
 	}
 }
 
 func (s *kubeSource) take() Batch {
 	var b Batch
-	b.Pods = taken(&b, s.pods, func(n cluster.Name) cluster.Name { return n }, NotUnderstood)
+	name := func(n cluster.Name) cluster.Name { return n }
+	b.Pods = taken(&b, s.pods, name, NotUnderstood)
 	b.Namespaces = taken(&b, s.namespaces, clusterWide, NotUnderstood)
 	b.Nodes = taken(&b, s.nodes, clusterWide, NotUnderstood)
+	maps.Copy(b.Nodes, taken(&b, s.otherNodes, clusterWide, NotUnderstood))
+	b.Accounts = taken(&b, s.accounts, name, NotUnderstood)
 	b.Policies = taken(&b, s.policies, networkPolicy, PartlyEnforced)
+	s.dialects.take(&b)
 	return b
+}
+
+// wanting follows what the policies need from now on, and tells whether some of
+// it is still to come: without it their rules would not match.
+func (s *kubeSource) wanting() bool {
+	for ref, p := range s.held.Policies {
+		s.needs.set(ref, p)
+	}
+	s.accounts.Want(s.needs.has(needAccounts))
+	s.otherNodes.Want(s.needs.has(needNodes))
+	for _, state := range []kube.State{s.accounts.State(), s.otherNodes.State()} {
+		if !state.Synced && state.Lost == "" {
+			return true
+		}
+	}
+	return false
 }
 
 func clusterWide(n cluster.Name) string { return n.Name }

@@ -109,7 +109,7 @@ func (c stateCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(localPods, float64(local))
 	gauge(policies, float64(all))
 	gauge(nodeExists, truth(exists))
-	count := map[Reason]int{NotEnforced: 0, PartlyEnforced: 0, NotUnderstood: 0, AddressShared: 0}
+	count := map[Reason]int{NotEnforced: 0, PartlyEnforced: 0, NotSupported: 0, NotUnderstood: 0, AddressShared: 0}
 	for _, f := range a.faults.list() {
 		count[f.Reason]++
 	}

@@ -2,7 +2,9 @@ package agent
 
 import (
 	"context"
+	"maps"
 	"net/netip"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -73,6 +75,8 @@ const (
 	// PartlyEnforced: a policy isolates its pods, but something in its rules
 	// was not understood and allows nothing.
 	PartlyEnforced Reason = "PolicyPartlyEnforced"
+	// NotSupported: a part of a policy is understood and not enforced.
+	NotSupported Reason = "PolicyPartNotSupported"
 	// NotUnderstood: a field of another object was not understood and counts
 	// as absent.
 	NotUnderstood Reason = "ObjectNotUnderstood"
@@ -84,13 +88,44 @@ const (
 type Fault struct {
 	Object kube.Object
 	Reason Reason
-	Errs   field.ErrorList // none: nothing is wrong any more
+	Errs   field.ErrorList
+	// Gaps are what is not enforced. Without them and Errs nothing is wrong any
+	// more.
+	Gaps []policy.Gap
 }
 
-// Text is the errors as one sentence.
+// Text is the errors and gaps as one sentence.
 func (f Fault) Text() string {
-	if len(f.Errs) == 0 {
-		return ""
+	var all []string
+	if len(f.Errs) > 0 {
+		all = append(all, f.Errs.ToAggregate().Error())
 	}
-	return f.Errs.ToAggregate().Error()
+	for _, gap := range f.Gaps {
+		all = append(all, gap.String())
+	}
+	return strings.Join(all, "; ")
+}
+
+// merge puts later changes in.
+func (b *Batch) merge(later Batch) {
+	mergeMaps(&b.Namespaces, later.Namespaces)
+	mergeMaps(&b.Pods, later.Pods)
+	mergeMaps(&b.Nodes, later.Nodes)
+	mergeMaps(&b.Policies, later.Policies)
+	mergeMaps(&b.Accounts, later.Accounts)
+	mergeMaps(&b.Tiers, later.Tiers)
+	mergeMaps(&b.Networks, later.Networks)
+	mergeMaps(&b.Services, later.Services)
+	b.Faults = append(b.Faults, later.Faults...)
+	if b.Since.IsZero() {
+		b.Since = later.Since
+	}
+}
+
+func mergeMaps[K comparable, V any](into *map[K]*V, from map[K]*V) {
+	if *into == nil {
+		*into = from
+		return
+	}
+	maps.Copy(*into, from)
 }

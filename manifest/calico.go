@@ -41,7 +41,7 @@ func calicoKinds() []*kind {
 
 // restore makes the kind read what Calico stores as what people know.
 func (k *kind) restore() {
-	k.known = calicoAPI
+	k.known, k.restored = calicoAPI, calico.Restore
 	decode := k.decode
 	k.decode = func(n *document.Node) (metav1.Object, []document.Problem) {
 		object, problems := decode(n)
@@ -55,45 +55,40 @@ func (k *kind) restore() {
 func staging[T any](read func(*T) (*policy.Staged, field.ErrorList)) adder[T] {
 	return func(set *policy.Set, object *T, source policy.Source) ([]policy.Gap, field.ErrorList) {
 		staged, errs := read(object)
-		if len(errs) > 0 || staged == nil {
+		if staged == nil {
 			return nil, errs
 		}
 		staged.Source = source
 		set.Staged[staged.Ref] = staged
-		return staged.Gaps, nil
+		return staged.Gaps, errs
 	}
 }
 
 func addingNetworks[T any](read func(*T) (*policy.Networks, field.ErrorList)) adder[T] {
 	return func(set *policy.Set, object *T, source policy.Source) ([]policy.Gap, field.ErrorList) {
 		networks, errs := read(object)
-		if len(errs) > 0 {
+		if networks == nil {
 			return nil, errs
 		}
 		networks.Source = source
 		set.Networks[networks.Ref] = networks
-		return nil, nil
+		return nil, errs
 	}
 }
 
 // addHost adds a host, and the addresses that selectors find it by.
 func addHost(set *policy.Set, object *calico.HostEndpoint, source policy.Source) ([]policy.Gap, field.ErrorList) {
 	host, gaps, errs := calico.ReadHost(object)
-	if len(errs) > 0 {
-		return nil, errs
-	}
 	host.Source = source
 	set.Hosts[host.Ref] = host
 	addresses, _ := calico.ReadHostEndpoint(object)
 	addresses.Source = source
 	set.Networks[addresses.Ref] = addresses
-	return gaps, nil
+	return gaps, errs
 }
 
 func addTier(set *policy.Set, object *calico.Tier, _ policy.Source) ([]policy.Gap, field.ErrorList) {
 	tier, errs := calico.ReadTier(object)
-	if len(errs) == 0 {
-		set.Tiers[tier.Name] = tier
-	}
+	set.Tiers[tier.Name] = tier
 	return nil, errs
 }

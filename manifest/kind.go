@@ -27,6 +27,11 @@ type kind struct {
 	name validation.ValidateNameFunc
 	// decode fills the kind's API type.
 	decode func(*document.Node) (metav1.Object, []document.Problem)
+	// empty makes a value of the API type of a policy.
+	empty func() metav1.Object
+	// restored makes an object what people know, from how it is stored; nil: it is
+	// stored as people know it.
+	restored func(metav1.Object) *field.Error
 	// policy reads a policy into the set, and says what of it is not enforced;
 	// nil for what makes up the cluster.
 	policy func(*policy.Set, metav1.Object, policy.Source) ([]policy.Gap, field.ErrorList)

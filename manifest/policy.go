@@ -24,7 +24,8 @@ var policyKinds = append([]*kind{
 	policyKind("policy.networking.k8s.io/v1alpha1", clusternp.BaselineKind, true, adding(clusternp.ReadBaseline)),
 }, slices.Concat(calicoKinds(), ciliumKinds())...)
 
-// adder reads an object into the set, and says what of it is not enforced.
+// adder reads an object into the set, and says what of it is not enforced. In
+// spite of errors the set gets what can be enforced of it.
 type adder[T any] func(*policy.Set, *T, policy.Source) ([]policy.Gap, field.ErrorList)
 
 // policyKind is a kind whose reader knows what an object must have, but for fields
@@ -32,6 +33,7 @@ type adder[T any] func(*policy.Set, *T, policy.Source) ([]policy.Gap, field.Erro
 func policyKind[T any, O apiObject[T]](apiVersion, name string, clusterWide bool, add adder[T], required ...string) *kind {
 	return &kind{
 		typeMeta: typeMeta{apiVersion, name}, clusterWide: clusterWide,
+		empty: func() metav1.Object { return O(new(T)) },
 		decode: func(n *document.Node) (metav1.Object, []document.Problem) {
 			object := new(T)
 			return O(object), decodePolicy(n, object, required)
@@ -45,12 +47,12 @@ func policyKind[T any, O apiObject[T]](apiVersion, name string, clusterWide bool
 func adding[T any](read func(*T) (*policy.Policy, field.ErrorList)) adder[T] {
 	return func(set *policy.Set, object *T, source policy.Source) ([]policy.Gap, field.ErrorList) {
 		p, errs := read(object)
-		if len(errs) > 0 {
+		if p == nil {
 			return nil, errs
 		}
 		p.Source = source
 		set.Add(p)
-		return p.Gaps, nil
+		return p.Gaps, errs
 	}
 }
 

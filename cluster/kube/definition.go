@@ -28,6 +28,7 @@ func FollowDefined[V any](f *Feed, d Definition, read func(*Custom) Reading[V], 
 		versions = append(versions, f.client.customResource(schema.GroupVersion{Group: d.Group, Version: version}, d.Kind, d.Resource))
 	}
 	t := newTable(f, versions[0], func(object metav1.Object) Reading[V] { return read(object.(*Custom)) }, same)
+	t.kind.APIVersion = d.Group + "/" + d.Versions[0]
 	t.gate = newGate(t, "not installed")
 	f.whileDefined(d.name(), t.gate)
 	f.add(&follower{resource: versions[0], others: versions[1:], sink: t, gate: t.gate}, t.State)

@@ -321,6 +321,7 @@ func TestServiceAccountsWithLabels(t *testing.T) {
 	s.put("serviceaccounts", labelled)
 	f := NewFeed(s.client(t), slog.New(slog.DiscardHandler))
 	accounts := f.ServiceAccounts()
+	accounts.Want(true)
 	start(t, f)
 	for !f.Synced() {
 		<-f.News()

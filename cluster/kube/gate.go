@@ -39,7 +39,7 @@ func (g *gate) set(open bool) {
 
 // wait waits until the gate is as wanted; false: the context ended before.
 func (g *gate) wait(ctx context.Context, open bool) bool {
-	for {
+	for ctx.Err() == nil {
 		g.mu.Lock()
 		now, changed := g.open, g.changed
 		g.mu.Unlock()
@@ -48,10 +48,10 @@ func (g *gate) wait(ctx context.Context, open bool) bool {
 		}
 		select {
 		case <-ctx.Done():
-			return false
 		case <-changed:
 		}
 	}
+	return false
 }
 
 // left says that nobody follows any more.

@@ -224,6 +224,7 @@ func (t *Table[V]) connected() {
 func (t *Table[V]) disconnected(reason error) {
 	if lost, _ := t.answered(reason.Error()); lost == "" {
 		t.log.Warn("API server is lost; what is in force stays in force", "error", reason)
+		t.wake() // who waits for this table learns that it may take long
 	}
 }
 
