@@ -45,16 +45,10 @@ type definedObject struct {
 	faulty  bool // a fault was told
 }
 
-func newDialects(feed *kube.Feed) *dialects {
+func emptyDialects() *dialects {
 	d := &dialects{
 		objects: map[origin]*definedObject{}, policies: claims[policy.Ref, policy.Policy]{},
 		tiers: claims[string, policy.Tier]{}, networks: claims[policy.Ref, policy.Networks]{},
-	}
-	for _, kind := range manifest.DefinedKinds() {
-		definition := kube.Definition{Group: kind.Group, Kind: kind.Kind, Resource: kind.Resource, Versions: kind.Versions}
-		read := func(o *kube.Custom) kube.Reading[*content] { return readContent(&kind, o) }
-		same := func(a, b *content) bool { return reflect.DeepEqual(a, b) }
-		d.tables = append(d.tables, definedTable{kind, kube.FollowDefined(feed, definition, read, same)})
 	}
 	for _, tier := range policy.StandardTiers() {
 		d.tiers.set(origin{kind: -1}, tier.Name, &tier)
@@ -62,8 +56,19 @@ func newDialects(feed *kube.Feed) *dialects {
 	return d
 }
 
-func readContent(kind *manifest.Defined, object *kube.Custom) kube.Reading[*content] {
-	r := kind.Read(object.APIVersion, object.JSON)
+func newDialects(feed *kube.Feed) *dialects {
+	d := emptyDialects()
+	for _, kind := range manifest.DefinedKinds() {
+		definition := kube.Definition{Group: kind.Group, Kind: kind.Kind, Resource: kind.Resource, Versions: kind.Versions}
+		read := func(o *kube.Custom) kube.Reading[*content] { return readContent(&kind, o.APIVersion, o.JSON) }
+		same := func(a, b *content) bool { return reflect.DeepEqual(a, b) }
+		d.tables = append(d.tables, definedTable{kind, kube.FollowDefined(feed, definition, read, same)})
+	}
+	return d
+}
+
+func readContent(kind *manifest.Defined, apiVersion string, object []byte) kube.Reading[*content] {
+	r := kind.Read(apiVersion, object)
 	c := &content{
 		policies: sortedValues(r.Set.Policies), staged: sortedValues(r.Set.Staged),
 		networks: sortedValues(r.Set.Networks), gaps: r.Gaps,
@@ -84,31 +89,34 @@ func sortedValues[V any](values map[policy.Ref]V) []V {
 
 // take adds to a batch what changed in the tables.
 func (d *dialects) take(b *Batch) {
-	changed := map[origin]bool{}
-	tiers := map[string]*policy.Tier{}
+	changes := map[origin]kube.Change[*content]{}
 	for i, t := range d.tables {
 		for name, change := range t.table.Take() {
-			from := origin{i, name}
-			changed[from] = true
-			d.replace(b, tiers, from, change)
+			changes[origin{i, name}] = change
 		}
 	}
-	b.Tiers = tiers
-	for from := range changed {
+	d.apply(b, changes)
+}
+
+func (d *dialects) apply(b *Batch, changes map[origin]kube.Change[*content]) {
+	for from, change := range changes {
+		d.replace(b, from, change)
+	}
+	for from := range changes {
 		d.judge(b, from)
 	}
-	if len(tiers) == 0 {
+	if len(b.Tiers) == 0 {
 		return
 	}
 	for from, o := range d.objects { // whose tier may have come or gone
-		if !changed[from] && len(o.content.policies) > 0 {
+		if _, done := changes[from]; !done && len(o.content.policies) > 0 {
 			d.judge(b, from)
 		}
 	}
 }
 
 // replace puts what an object brings now in the place of what it brought.
-func (d *dialects) replace(b *Batch, tiers map[string]*policy.Tier, from origin, change kube.Change[*content]) {
+func (d *dialects) replace(b *Batch, from origin, change kube.Change[*content]) {
 	before, after := &content{}, change.Value
 	o := d.objects[from]
 	if o == nil {
@@ -123,7 +131,7 @@ func (d *dialects) replace(b *Batch, tiers map[string]*policy.Tier, from origin,
 	o.object, o.content, o.errs = change.Object, after, change.Errs
 	ofPolicy := func(p *policy.Policy) policy.Ref { return p.Ref }
 	replace(&b.Policies, d.policies, from, before.policies, after.policies, ofPolicy)
-	replace(&tiers, d.tiers, from, before.tiers, after.tiers, func(t *policy.Tier) string { return t.Name })
+	replace(&b.Tiers, d.tiers, from, before.tiers, after.tiers, func(t *policy.Tier) string { return t.Name })
 	replace(&b.Networks, d.networks, from, before.networks, after.networks, func(n *policy.Networks) policy.Ref { return n.Ref })
 	if change.Gone && !o.faulty {
 		delete(d.objects, from)

@@ -128,7 +128,7 @@ func shut(p *policy.Policy, direction string) {
 		rule := &rules.Rules[i]
 		switch rule.Action {
 		case policy.Allow:
-			rule.AnyPeer, rule.Peers = false, nil
+			rule.AnyPeer, rule.Peers, rule.AnyPort, rule.Ports = false, nil, false, nil
 		case policy.Pass:
 			*rule = policy.Rule{Name: rule.Name, Action: policy.Deny, AnyPeer: true, AnyPort: true}
 		}

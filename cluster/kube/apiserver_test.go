@@ -18,6 +18,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -28,8 +29,9 @@ import (
 )
 
 // apiServer is the part of an API server that a feed talks to: lists, pages,
-// watches with and without a list at their beginning, history and its end. It
-// speaks protobuf and nothing else, as the feed must.
+// watches with and without a list at their beginning, history and its end. Of
+// what is built in it speaks protobuf and nothing else, as the feed must; of what
+// definitions make it speaks JSON, as the API server does.
 type apiServer struct {
 	http *httptest.Server
 
@@ -157,15 +159,21 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if down {
 		panic(http.ErrAbortHandler)
 	}
-	if accept := r.Header.Get("Accept"); !strings.HasPrefix(accept, runtime.ContentTypeProtobuf) {
+	media := mediaOf(r)
+	if accept := r.Header.Get("Accept"); !strings.HasPrefix(accept, media) {
 		http.Error(w, "accepts "+accept, http.StatusNotAcceptable)
 		return
 	}
+	w.Header().Set("Content-Type", media)
 	if r.Method == http.MethodPost {
 		s.create(w, r)
 		return
 	}
-	resource := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
+	resource := resourceOf(r)
+	if defined := strings.HasPrefix(resource, "policy.example.com/"); defined && !s.serves(resource) {
+		respond(w, http.StatusNotFound, &apierrors.NewNotFound(schema.GroupResource{}, "").ErrStatus)
+		return
+	}
 	var options metav1.ListOptions
 	if err := parameters.DecodeParameters(r.URL.Query(), schema.GroupVersion{Version: "v1"}, &options); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -233,6 +241,10 @@ func (s *apiServer) list(w http.ResponseWriter, resource string, options metav1.
 	for _, object := range found[from:to] {
 		items = append(items, object.(runtime.Object))
 	}
+	if mediaOfResource(resource) == runtime.ContentTypeJSON {
+		respondJSON(w, s.version, to, found[from:to], len(found))
+		return
+	}
 	list := lists[resource]()
 	if err := meta.SetList(list, items); err != nil {
 		panic(err)
@@ -246,17 +258,16 @@ func (s *apiServer) list(w http.ResponseWriter, resource string, options metav1.
 }
 
 func respond(w http.ResponseWriter, status int, object runtime.Object) {
-	body, err := runtime.Encode(encoder(), object)
+	body, err := runtime.Encode(encoder(w.Header().Get("Content-Type")), object)
 	if err != nil {
 		panic(err)
 	}
-	w.Header().Set("Content-Type", runtime.ContentTypeProtobuf)
 	w.WriteHeader(status)
 	w.Write(body)
 }
 
-func encoder() runtime.Encoder {
-	info, _ := runtime.SerializerInfoForMediaType(codecs.SupportedMediaTypes(), runtime.ContentTypeProtobuf)
+func encoder(media string) runtime.Encoder {
+	info, _ := runtime.SerializerInfoForMediaType(codecs.SupportedMediaTypes(), media)
 	return codecs.WithoutConversion().EncoderForVersion(info.Serializer, schema.GroupVersions{
 		corev1.SchemeGroupVersion, networkingv1.SchemeGroupVersion, eventsv1.SchemeGroupVersion,
 	})
@@ -298,10 +309,13 @@ func (s *apiServer) sendInitial(stream stream, resource string, selector fields.
 		stream.send(watch.Event{Type: watch.Added, Object: object.(runtime.Object)})
 	}
 	if !s.stall {
-		bookmark := &corev1.Pod{} // any kind will do for a reader of metadata
-		bookmark.ResourceVersion = strconv.Itoa(s.version)
-		bookmark.Annotations = map[string]string{metav1.InitialEventsAnnotationKey: "true"}
-		stream.send(watch.Event{Type: watch.Bookmark, Object: bookmark})
+		var bookmark metav1.Object = &corev1.Pod{} // any kind will do for a reader of metadata
+		if mediaOfResource(resource) == runtime.ContentTypeJSON {
+			bookmark = defined("", "Bookmark", "")
+		}
+		bookmark.SetResourceVersion(strconv.Itoa(s.version))
+		bookmark.SetAnnotations(map[string]string{metav1.InitialEventsAnnotationKey: "true"})
+		stream.send(watch.Event{Type: watch.Bookmark, Object: bookmark.(runtime.Object)})
 	}
 	return s.version
 }
@@ -351,12 +365,17 @@ type stream struct {
 }
 
 func newStream(w http.ResponseWriter) stream {
-	info, _ := runtime.SerializerInfoForMediaType(codecs.SupportedMediaTypes(), runtime.ContentTypeProtobuf)
-	w.Header().Set("Content-Type", runtime.ContentTypeProtobuf+";stream=watch")
+	media := w.Header().Get("Content-Type")
+	info, _ := runtime.SerializerInfoForMediaType(codecs.SupportedMediaTypes(), media)
+	w.Header().Set("Content-Type", media+";stream=watch")
 	w.WriteHeader(http.StatusOK)
 	w.(http.Flusher).Flush()
 	frames := info.StreamSerializer.Framer.NewFrameWriter(w)
-	return stream{w, restwatch.NewEncoder(streaming.NewEncoder(frames, info.StreamSerializer.Serializer), encoder())}
+	objects := encoder(media)
+	if media == runtime.ContentTypeJSON {
+		objects = unstructured.UnstructuredJSONScheme
+	}
+	return stream{w, restwatch.NewEncoder(streaming.NewEncoder(frames, info.StreamSerializer.Serializer), objects)}
 }
 
 func (s stream) send(event watch.Event) {

@@ -56,7 +56,7 @@ type Client struct {
 	networking rest.Interface
 	events     rest.Interface
 	apps       rest.Interface
-	custom     rest.Interface // JSON, of any group
+	custom     rest.Interface // any group, in JSON: what definitions make has no protobuf
 }
 
 // Connect prepares a client from a kubeconfig file's current context, or, if
@@ -111,19 +111,13 @@ func newClient(config *rest.Config) (*Client, error) {
 		}
 		*group.client = client
 	}
-	custom, err := customClient(config)
+	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeJSON, runtime.ContentTypeJSON
+	custom, err := groupClient(config, corev1.SchemeGroupVersion) // whose options all groups understand
 	if err != nil {
 		return nil, fmt.Errorf("prepare client for %s: %w", config.Host, err)
 	}
 	c.custom = custom
 	return c, nil
-}
-
-// customClient is for resources that the API server does not encode as protobuf.
-func customClient(config *rest.Config) (rest.Interface, error) {
-	config = rest.CopyConfig(config)
-	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeJSON, runtime.ContentTypeJSON
-	return rest.UnversionedRESTClientFor(config)
 }
 
 func groupClient(config *rest.Config, version schema.GroupVersion) (rest.Interface, error) {
