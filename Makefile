@@ -66,3 +66,4 @@ bench-datapath: ## packets: no firewall, conntrack, Bulkhead and iptables with 1
 include deploy/deploy.mk
 include test/cluster/cluster.mk
 include test/failure/failure.mk
+include test/scale/scale.mk

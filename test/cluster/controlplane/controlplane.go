@@ -41,13 +41,17 @@ const (
 	pollPeriod  = 20 * time.Millisecond
 )
 
-// Config is what a control plane is given; every field is needed.
+// Config is what a control plane is given; every field but the last two is needed.
 type Config struct {
 	View        ns.View // where it runs: the switch between the nodes
 	Plan        fabric.Plan
 	Dir, LogDir string
 	Programs    map[string]string // paths by name
 	Hosts       []string          // further names and addresses of the API server
+	// Bare leaves out controllers and scheduler: objects stay as they are put.
+	Bare bool
+	// Seed fills etcd, at its URL, before the API server starts; nil: it is empty.
+	Seed func(ctx context.Context, etcd string) error
 }
 
 // A ControlPlane is a running control plane.
@@ -73,6 +77,11 @@ func Start(ctx context.Context, config Config) (*ControlPlane, error) {
 		if err := p.Start(); err != nil {
 			return nil, err
 		}
+		if p == c.Etcd && c.Seed != nil {
+			if err := c.seed(ctx); err != nil {
+				return nil, fmt.Errorf("fill etcd: %w", err)
+			}
+		}
 	}
 	if err := c.awaitReady(ctx); err != nil {
 		return nil, err
@@ -80,8 +89,26 @@ func Start(ctx context.Context, config Config) (*ControlPlane, error) {
 	return c, nil
 }
 
+// seed waits for etcd and fills it.
+func (c *ControlPlane) seed(ctx context.Context) error {
+	for {
+		err := etcd(ctx, "/v3/kv/range", map[string]any{"key": "AA=="}, nil)
+		if err == nil {
+			return c.Seed(ctx, etcdURL)
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pollPeriod):
+		}
+	}
+}
+
 // Processes are the programs in the order in which they start.
 func (c *ControlPlane) Processes() []*process.Process {
+	if c.Bare {
+		return []*process.Process{c.Etcd, c.APIServer}
+	}
 	return []*process.Process{c.Etcd, c.APIServer, c.Controllers, c.Scheduler}
 }
 
@@ -185,22 +212,25 @@ func (c *ControlPlane) describe() {
 }
 
 func (c *ControlPlane) apiServerFlags() []string {
-	return []string{
-		"--advertise-address=" + c.Plan.Gateway()[0].Addr().String(), fmt.Sprintf("--secure-port=%d", Port),
-		"--etcd-servers=" + etcdURL,
-		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged",
-		"--client-ca-file=" + c.file("ca.crt"),
-		"--tls-cert-file=" + c.file("server.crt"), "--tls-private-key-file=" + c.file("server.key"),
-		"--kubelet-certificate-authority=" + c.file("ca.crt"),
-		"--kubelet-client-certificate=" + c.file("kubelet-client.crt"), "--kubelet-client-key=" + c.file("kubelet-client.key"),
-		"--kubelet-preferred-address-types=InternalIP",
-		"--service-account-issuer=https://kubernetes.default.svc." + Domain,
-		"--service-account-key-file=" + c.file("service-account.key"),
-		"--service-account-signing-key-file=" + c.file("service-account.key"),
-		"--service-cluster-ip-range=" + join(c.Plan.ServiceRanges()),
-		// The suites open hundreds of exec streams and watches at a time.
-		"--max-requests-inflight=2000", "--max-mutating-requests-inflight=1000",
+	var flags []string
+	if c.Bare { // nobody makes service accounts
+		flags = append(flags, "--disable-admission-plugins=ServiceAccount")
 	}
+	return append(flags,
+		"--advertise-address="+c.Plan.Gateway()[0].Addr().String(), fmt.Sprintf("--secure-port=%d", Port),
+		"--etcd-servers="+etcdURL,
+		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged",
+		"--client-ca-file="+c.file("ca.crt"),
+		"--tls-cert-file="+c.file("server.crt"), "--tls-private-key-file="+c.file("server.key"),
+		"--kubelet-certificate-authority="+c.file("ca.crt"),
+		"--kubelet-client-certificate="+c.file("kubelet-client.crt"), "--kubelet-client-key="+c.file("kubelet-client.key"),
+		"--kubelet-preferred-address-types=InternalIP",
+		"--service-account-issuer=https://kubernetes.default.svc."+Domain,
+		"--service-account-key-file="+c.file("service-account.key"),
+		"--service-account-signing-key-file="+c.file("service-account.key"),
+		"--service-cluster-ip-range="+join(c.Plan.ServiceRanges()),
+		// The suites open hundreds of exec streams and watches at a time.
+		"--max-requests-inflight=2000", "--max-mutating-requests-inflight=1000")
 }
 
 // commonFlags are those of the controllers and the scheduler. Each of them is
