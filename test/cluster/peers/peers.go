@@ -83,7 +83,8 @@ func Measures() []string {
 	return names
 }
 
-// Run measures and returns a result for each engine, in their order.
+// Run measures and returns a result for each engine, in their order; together
+// with an error, what has been measured until then.
 func Run(ctx context.Context, config Config) (results []*Result, err error) {
 	for _, name := range config.Measures {
 		if !slices.Contains(Measures(), name) {
@@ -100,7 +101,7 @@ func Run(ctx context.Context, config Config) (results []*Result, err error) {
 		config.say("%s: starting a cluster with %d pods and %d policies", engine.Name, config.Pods, config.Policies)
 		w, err := newWorld(ctx, &config, engine)
 		if err != nil {
-			return nil, fmt.Errorf("start cluster with %s: %w", engine.Name, err)
+			return results, fmt.Errorf("start cluster with %s: %w", engine.Name, err)
 		}
 		worlds = append(worlds, w)
 		results = append(results, w.result)
@@ -109,8 +110,9 @@ func Run(ctx context.Context, config Config) (results []*Result, err error) {
 		if !slices.Contains(config.Measures, m.name) {
 			continue
 		}
+		config.say("measuring %s", m.name)
 		if err := m.run(ctx, &config, worlds); err != nil {
-			return nil, fmt.Errorf("measure %s: %w", m.name, err)
+			return results, fmt.Errorf("measure %s: %w", m.name, err)
 		}
 	}
 	return results, nil

@@ -70,6 +70,9 @@ func writeThroughput(b *strings.Builder, results []*Result) {
 		} else {
 			fmt.Fprintf(b, "| %s %s |", result.Engine.Name, result.Engine.Version)
 			for i, r := range result.Throughput {
+				if len(r.Each) == 0 || i >= len(base) {
+					continue
+				}
 				shares := ratios(r.Each, base[i].Each)
 				fmt.Fprintf(b, " %.2f (%.2f–%.2f) |", quantile(shares, 0.5), quantile(shares, 0.25), quantile(shares, 0.75))
 			}

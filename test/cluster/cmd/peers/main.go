@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -78,13 +79,7 @@ func (o *options) run(ctx context.Context) error {
 		return fmt.Errorf("measure with %v policies: want growing numbers, 0 or at least 2", o.On)
 	}
 	results, err := peers.Run(ctx, o.Config)
-	if err != nil {
-		return err
-	}
-	if err := o.save(results); err != nil {
-		return err
-	}
-	return peers.Write(os.Stdout, results)
+	return errors.Join(err, o.save(results), peers.Write(os.Stdout, results))
 }
 
 func (o *options) chooseEngines(ctx context.Context) error {
