@@ -43,8 +43,8 @@ func scenarios(t *testing.T) []string {
 			dirs = append(dirs, filepath.Dir(file))
 		}
 	}
-	if len(dirs) < 23 {
-		t.Fatalf("%d scenarios found, 23 were written", len(dirs))
+	if len(dirs) < 34 {
+		t.Fatalf("%d scenarios found, 34 were written", len(dirs))
 	}
 	return dirs
 }
