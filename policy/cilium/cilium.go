@@ -38,8 +38,9 @@
 // part, and what denies does so without regard to it; a rule of which nobody knows
 // the ends denies everything.
 //
-// Not enforced are domain names, DNS and HTTP rules, groups of a cloud provider,
-// authentication, TLS, listeners, and policies for nodes, which are evaluated only.
+// Not enforced are groups of a cloud provider, authentication, TLS, listeners,
+// values of headers that are in secrets, and policies for nodes, which are
+// evaluated only.
 package cilium
 
 import (

@@ -6,21 +6,24 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/bulkhead-dev/bulkhead/l7"
+	"github.com/bulkhead-dev/bulkhead/policy"
+	"github.com/bulkhead-dev/bulkhead/traffic"
 )
 
-// beyondPorts reads what an entry asks besides its ports, and tells whether that
-// is anything; the entry then allows nothing.
-func (w *ruleReader) beyondPorts(rule *PortRule, path *field.Path) bool {
-	found := w.tls(rule, path)
+// beyondPorts reads what an entry asks besides its ports: more tells whether that
+// is anything, enforced whether all of it is.
+func (w *ruleReader) beyondPorts(rule *PortRule, to *ports, path *field.Path) (enforced, more bool) {
+	enforced = !w.tls(rule, path)
 	if rule.Listener != nil {
 		w.listener(rule, path.Child("listener"))
-		found = true
+		enforced = false
 	}
-	if !rule.Rules.empty() {
-		w.l7(rule, path)
-		found = true
+	if rule.Rules.empty() {
+		return enforced, false
 	}
-	return found
+	return w.l7(rule, to, path) && enforced, true
 }
 
 // empty rules ask for nothing.
@@ -85,11 +88,12 @@ func (w *ruleReader) listener(rule *PortRule, path *field.Path) {
 	w.notEnforced(path, "listeners are")
 }
 
-// l7 reads what requests must say; one kind of it, over TCP but for DNS.
-func (w *ruleReader) l7(rule *PortRule, path *field.Path) {
-	l7, rules := rule.Rules, path.Child("rules")
+// l7 reads what requests must say: one kind of it, over TCP but for DNS. It tells
+// whether that is enforced.
+func (w *ruleReader) l7(rule *PortRule, to *ports, path *field.Path) bool {
+	asked, rules := rule.Rules, path.Child("rules")
 	given := 0
-	for _, is := range []bool{l7.HTTP != nil, l7.DNS != nil, l7.Kafka != nil, l7.L7Proto != "" || l7.L7 != nil} {
+	for _, is := range []bool{asked.HTTP != nil, asked.DNS != nil, asked.Kafka != nil, asked.L7Proto != "" || asked.L7 != nil} {
 		if is {
 			given++
 		}
@@ -97,23 +101,27 @@ func (w *ruleReader) l7(rule *PortRule, path *field.Path) {
 	if given > 1 {
 		w.mistake(field.Forbidden(rules, "must have one kind of rules: make them entries of their own"))
 	}
-	if w.host && (w.ingress || len(l7.DNS) == 0) {
+	if w.host && (w.ingress || len(asked.DNS) == 0) {
 		w.mistake(field.Forbidden(rules, "are not for nodes but for DNS rules of egress"))
 	}
 	w.l7Ports(rule, path.Child("ports"))
 	switch {
-	case len(l7.HTTP) > 0:
-		for i := range l7.HTTP {
-			w.http(&l7.HTTP[i], rules.Child("http").Index(i))
+	case len(asked.HTTP) > 0:
+		for i := range asked.HTTP {
+			if h, ok := w.http(&asked.HTTP[i], rules.Child("http").Index(i)); ok {
+				to.http = append(to.http, h)
+			}
 		}
-		w.notEnforced(rules.Child("http"), "HTTP rules are")
-	case len(l7.DNS) > 0:
-		w.dns(rule, rules.Child("dns"))
-	case len(l7.Kafka) > 0:
+		return len(to.http) > 0
+	case len(asked.DNS) > 0:
+		w.dns(rule, to, rules.Child("dns"))
+		return true
+	case len(asked.Kafka) > 0:
 		w.notEnforced(rules.Child("kafka"), "Kafka rules are")
 	default:
 		w.notEnforced(rules.Child("l7proto"), "rules of other protocols are")
 	}
+	return false
 }
 
 func (w *ruleReader) l7Ports(rule *PortRule, path *field.Path) {
@@ -131,54 +139,86 @@ func (w *ruleReader) l7Ports(rule *PortRule, path *field.Path) {
 	}
 }
 
-func (w *ruleReader) dns(rule *PortRule, path *field.Path) {
+func (w *ruleReader) dns(rule *PortRule, to *ports, path *field.Path) {
 	if w.ingress {
 		w.mistake(field.Forbidden(path, "is for egress only"))
 	}
 	if len(rule.Ports) == 0 {
 		w.mistake(field.Required(path, "needs the port in ports, such as 53"))
 	}
+	to.list = slices.DeleteFunc(to.list, func(p policy.Port) bool { return p.Protocol != traffic.TCP && p.Protocol != traffic.UDP })
 	for i, s := range rule.Rules.DNS {
-		w.names(s, path.Index(i))
+		if name, ok := w.name(s, path.Index(i)); ok {
+			to.dns = append(to.dns, name)
+		}
 	}
-	w.notEnforced(path, "DNS rules are")
 }
 
+// readFQDNs: names stand for addresses outside the cluster alone.
 func (w *ruleReader) readFQDNs(path *field.Path) {
+	names := &policy.NameSelector{Policy: w.ref}
 	for i, s := range w.fqdns {
-		w.names(s, path.Index(i))
+		if name, ok := w.name(s, path.Index(i)); ok {
+			names.Names = append(names.Names, name)
+		}
 	}
-	w.unknown(path, "domain names are")
+	w.peers = append(w.peers, policy.Peer{Names: names, Not: inCluster})
 }
 
 var (
 	domainName    = regexp.MustCompile(`^([-a-zA-Z0-9_]+[.]?)+$`)
 	domainPattern = regexp.MustCompile(`^([-a-zA-Z0-9_*]+[.]?)+$`)
+	everyName     = regexp.MustCompile(`^[*]+[.]?$`)
+	deepPrefix    = regexp.MustCompile(`^[*]{2,}[.]`)
 )
 
 const longestName = 255
 
-// names reads a domain name or a pattern of some.
-func (w *ruleReader) names(s FQDNSelector, path *field.Path) {
+// name reads a domain name or a pattern of some.
+func (w *ruleReader) name(s FQDNSelector, path *field.Path) (l7.Name, bool) {
+	pattern := path.Child("matchPattern")
 	switch {
 	case s.MatchName != "" && s.MatchPattern != "":
 		w.mistake(field.Forbidden(path, "must have one of matchName and matchPattern: make them entries of their own"))
+	case s.MatchPattern != "" && w.pattern(s.MatchPattern, pattern):
+		return w.named(l7.CiliumPattern, canonical(s.MatchPattern), pattern)
 	case s.MatchPattern != "":
-		w.pattern(s.MatchPattern, path.Child("matchPattern"))
 	case s.MatchName == "":
 		w.mistake(field.Required(path, "give matchName or matchPattern"))
 	case len(s.MatchName) > longestName:
 		w.mistake(field.TooLong(path.Child("matchName"), s.MatchName, longestName))
 	case !domainName.MatchString(s.MatchName):
 		w.mistake(field.Invalid(path.Child("matchName"), s.MatchName, "must be a domain name; for patterns with * there is matchPattern"))
+	default:
+		return w.named(l7.ExactName, s.MatchName, path.Child("matchName"))
 	}
+	return l7.Name{}, false
 }
 
-func (w *ruleReader) pattern(pattern string, path *field.Path) {
+// canonical writes the prefix and the pattern for every name as everybody does.
+func canonical(pattern string) string {
+	if everyName.MatchString(pattern) {
+		return "*"
+	}
+	return deepPrefix.ReplaceAllString(pattern, "**.")
+}
+
+func (w *ruleReader) named(read func(string) (l7.Name, error), text string, path *field.Path) (l7.Name, bool) {
+	name, err := read(text)
+	if err != nil {
+		w.mistake(field.Invalid(path, text, err.Error()))
+	}
+	return name, err == nil
+}
+
+func (w *ruleReader) pattern(pattern string, path *field.Path) bool {
 	switch {
 	case len(pattern) > longestName:
 		w.mistake(field.TooLong(path, pattern, longestName))
+		return false
 	case !domainPattern.MatchString(pattern):
 		w.mistake(field.Invalid(path, pattern, "must be a domain name in which * stands for letters of a label, and a leading **. for one label or more"))
+		return false
 	}
+	return true
 }

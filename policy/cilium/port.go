@@ -35,20 +35,27 @@ func (w *ruleReader) readPorts(limited bool) []ports {
 		return nil
 	}
 	var all []ports
-	var simple ports
+	simple := -1
 	for i := range w.ports {
 		path := w.path.Child("toPorts").Index(i)
-		read := w.portRule(&w.ports[i], path)
-		if w.beyondPorts(&w.ports[i], path) {
-			continue
+		part := ports{list: w.portRule(&w.ports[i], path)}
+		switch enforced, more := w.beyondPorts(&w.ports[i], &part, path); {
+		case !enforced || len(part.list) == 0:
+		case more:
+			all = append(all, part)
+		case simple < 0:
+			simple = len(all)
+			all = append(all, part)
+		default:
+			all[simple].list = append(all[simple].list, part.list...)
 		}
-		simple.list = append(simple.list, read...)
 	}
+	var types ports
 	for i, rule := range w.icmps {
-		simple.list = append(simple.list, w.icmp(rule, w.path.Child("icmps").Index(i))...)
+		types.list = append(types.list, w.icmp(rule, w.path.Child("icmps").Index(i))...)
 	}
-	if len(simple.list) > 0 {
-		all = append(all, simple)
+	if len(types.list) > 0 {
+		all = append(all, types)
 	}
 	return all
 }

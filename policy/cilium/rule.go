@@ -5,6 +5,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/bulkhead-dev/bulkhead/l7"
 	"github.com/bulkhead-dev/bulkhead/policy"
 )
 
@@ -19,10 +20,12 @@ type ruleReader struct {
 	wrong   bool // nobody knows what it asks
 }
 
-// ports is a part of a rule: ports, of which something may be asked besides.
+// ports is a part of a rule: ports, and what connections to them must carry.
 type ports struct {
 	any  bool
 	list []policy.Port
+	http []l7.HTTP // one of these; empty: anything
+	dns  []l7.Name // likewise
 }
 
 // rule is the model's rules for one of the API's, at least one.
@@ -38,6 +41,7 @@ func (r *reader) rule(d draft) []policy.Rule {
 	for _, p := range parts {
 		rules = append(rules, w.closed(policy.Rule{
 			Action: w.action(), AnyPeer: w.anyPeer, Peers: w.peers, AnyPort: p.any, Ports: p.list,
+			HTTP: p.http, DNS: p.dns,
 		}))
 	}
 	if len(rules) == 0 {
