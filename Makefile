@@ -67,3 +67,4 @@ include deploy/deploy.mk
 include test/cluster/cluster.mk
 include test/failure/failure.mk
 include test/scale/scale.mk
+include test/failure/podstart/podstart.mk

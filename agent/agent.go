@@ -78,9 +78,10 @@ type Agent struct {
 	engine   *engine.Engine // nil until there is reason to enforce
 	known    known
 	audit    bool
-	working  time.Time // when the kernel was asked for something; zero: it is not being asked
-	ready    bool      // the source's first batch is in force
-	unproven []policy.Ref
+	working  map[int]time.Time  // when the kernel was asked for what it has not done yet, by batch
+	batches  int                // taken so far
+	ready    bool               // the source's first batch is in force
+	unproven map[policy.Ref]int // policies that are not known to be in force, by the batch that told them
 }
 
 // known is what the source told, as far as a status has it.
@@ -97,7 +98,8 @@ func New(options Options) *Agent {
 		log:     options.Log,
 		started: time.Now(),
 		faults:  newFaultBook(options.Log, options.Warn),
-		known:   known{local: map[cluster.Name]*cluster.Pod{}, policies: map[policy.Ref]time.Time{}},
+		working: map[int]time.Time{}, unproven: map[policy.Ref]int{},
+		known: known{local: map[cluster.Name]*cluster.Pod{}, policies: map[policy.Ref]time.Time{}},
 	}
 	a.metrics = newMetrics(a)
 	a.kernel = newRecorder(options.Dataplane, options.Connections, a.metrics)
@@ -151,8 +153,13 @@ func (a *Agent) Run(ctx context.Context) error {
 			}
 			return fmt.Errorf("read %s: %w", a.options.Source.Status().Name, errors.Join(err, errSourceEnded))
 		case batch := <-batches:
+			number := a.workBegins()
 			a.take(batch)
-			a.enforce(ctx, batch)
+			a.engine.Ready()
+			running.Go(func() {
+				a.enforce(ctx, batch, number)
+				a.workEnds(number)
+			})
 		}
 	}
 }
@@ -193,7 +200,7 @@ func (a *Agent) take(b Batch) {
 		}
 		a.engine.SetPolicy(p)
 		a.known.policies[ref] = time.Time{}
-		a.unproven = append(a.unproven, ref)
+		a.unproven[ref] = a.batches
 	}
 }
 
@@ -238,26 +245,27 @@ func (a *Agent) takeCluster(b Batch) {
 	}
 }
 
-// enforce waits until the kernel has the batch. After a failure the engine tries
-// again by itself; the recorder knows when it succeeds.
-func (a *Agent) enforce(ctx context.Context, b Batch) {
-	a.work(time.Now())
-	a.engine.Ready()
-	err := a.engine.Wait(ctx)
-	a.work(time.Time{})
-	if err != nil {
+// enforce waits until the kernel has the batch. The next batch does not wait for
+// that: the engine looks at live connections long after the tables have changed.
+// After a failure the engine tries again by itself; the recorder knows when it
+// succeeds.
+func (a *Agent) enforce(ctx context.Context, b Batch, number int) {
+	if err := a.engine.Wait(ctx); err != nil {
 		return // the engine has logged it
 	}
 	now := time.Now()
 	a.mu.Lock()
 	first := !a.ready
 	a.ready = true
-	for _, ref := range a.unproven {
+	for ref, told := range a.unproven {
+		if told > number {
+			continue
+		}
+		delete(a.unproven, ref)
 		if since, still := a.known.policies[ref]; still && since.IsZero() {
 			a.known.policies[ref] = now
 		}
 	}
-	a.unproven = nil
 	local, policies, exists := len(a.known.local), len(a.known.policies), a.known.node
 	a.mu.Unlock()
 	if first {
@@ -282,10 +290,18 @@ func (a *Agent) logPolicies(b Batch) {
 	}
 }
 
-func (a *Agent) work(since time.Time) {
+func (a *Agent) workBegins() (number int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.working = since
+	a.batches++
+	a.working[a.batches] = time.Now()
+	return a.batches
+}
+
+func (a *Agent) workEnds(number int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.working, number)
 }
 
 // Ready tells whether all that the source told at first is in force.
@@ -304,5 +320,10 @@ const stuckAfter = 2 * time.Minute
 func (a *Agent) Alive() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.working.IsZero() || time.Since(a.working) < stuckAfter
+	for _, since := range a.working {
+		if time.Since(since) >= stuckAfter {
+			return false
+		}
+	}
+	return true
 }

@@ -365,7 +365,9 @@ func TestHealthAndReadiness(t *testing.T) {
 	if code, _ := get(t, l, PathReady, "192.0.2.1:1"); code != http.StatusOK {
 		t.Errorf("%s when in force: %d", PathReady, code)
 	}
-	l.work(time.Now().Add(-2 * stuckAfter))
+	l.Agent.mu.Lock()
+	l.working[l.batches+1] = time.Now().Add(-2 * stuckAfter)
+	l.Agent.mu.Unlock()
 	if code, _ := get(t, l, PathHealth, "192.0.2.1:1"); code != http.StatusServiceUnavailable {
 		t.Errorf("%s while the kernel is stuck: %d", PathHealth, code)
 	}
