@@ -55,6 +55,8 @@ type Options struct {
 	Check func(ctx context.Context) ([]nft.Problem, error)
 	// Hold is what to do with addresses of pods that are not known yet.
 	Hold Hold
+	// AnySource: the dataplane lets pods send from addresses not their own.
+	AnySource bool
 	// LookAgain is how long to wait between two looks; zero: a minute, and ten
 	// seconds while refusing.
 	LookAgain time.Duration
@@ -72,6 +74,7 @@ type Agent struct {
 	metrics *metrics
 	company company
 	holding holding
+	spoofed sum
 	health  health
 
 	mu       sync.Mutex

@@ -29,9 +29,8 @@ type Hold struct {
 type holding struct {
 	mu       sync.Mutex
 	prefixes []netip.Prefix
-	from     string     // who named them
-	last     nft.Denied // as the kernel counted last
-	packets  uint64
+	from     string // who named them
+	packets  sum
 }
 
 // HeldStatus is where pods that are not known yet are shut off.
@@ -80,44 +79,34 @@ func (h *holding) set(prefixes []netip.Prefix, from string) (news bool) {
 	return news
 }
 
-// count takes the kernel's counter in; one that is lower than it was began anew.
-func (h *holding) count(now nft.Denied) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if now.Packets < h.last.Packets {
-		h.last = nft.Denied{}
-	}
-	h.packets += now.Packets - h.last.Packets
-	h.last = now
-}
-
 // heldCounting is a dataplane that counts what it held.
 type heldCounting interface {
 	Held(ctx context.Context) (nft.Denied, error)
 }
 
 // readHeld asks the kernel.
-func (a *Agent) readHeld() error {
+func (a *Agent) readHeld() (packets uint64, err error) {
 	d, ok := a.options.Dataplane.(heldCounting)
 	if !ok {
-		return nil
+		return 0, nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), countersWait)
 	defer cancel()
 	now, err := d.Held(ctx)
-	if err == nil {
-		a.holding.count(now)
+	if err != nil {
+		return 0, err
 	}
-	return err
+	return a.holding.packets.count(now), nil
 }
 
 func (a *Agent) heldStatus() HeldStatus {
-	if err := a.readHeld(); err != nil {
+	packets, err := a.readHeld()
+	if err != nil {
 		a.log.Debug("held packets not read", "error", err)
 	}
 	a.holding.mu.Lock()
 	defer a.holding.mu.Unlock()
-	return HeldStatus{Ranges: a.holding.prefixes, From: a.holding.from, Packets: a.holding.packets}
+	return HeldStatus{Ranges: a.holding.prefixes, From: a.holding.from, Packets: packets}
 }
 
 func (s HeldStatus) cell() printer.Cell {
@@ -141,11 +130,10 @@ func (c heldCollector) Describe(out chan<- *prometheus.Desc) { out <- heldPacket
 
 // Collect is prometheus.Collector.
 func (c heldCollector) Collect(out chan<- prometheus.Metric) {
-	if err := c.agent.readHeld(); err != nil {
+	packets, err := c.agent.readHeld()
+	if err != nil {
 		out <- prometheus.NewInvalidMetric(heldPackets, err)
 		return
 	}
-	c.agent.holding.mu.Lock()
-	defer c.agent.holding.mu.Unlock()
-	out <- prometheus.MustNewConstMetric(heldPackets, prometheus.CounterValue, float64(c.agent.holding.packets))
+	out <- prometheus.MustNewConstMetric(heldPackets, prometheus.CounterValue, float64(packets))
 }

@@ -76,7 +76,7 @@ func TestHeldFollowsTheNode(t *testing.T) {
 	}
 }
 
-// holder is a dataplane that says it held packets.
+// holder is a dataplane that says it held and stopped packets.
 type holder struct {
 	*memory
 	packets uint64
@@ -86,8 +86,12 @@ func (c *holder) Held(context.Context) (nft.Denied, error) {
 	return nft.Denied{Packets: c.packets}, nil
 }
 
+func (c *holder) Sources(context.Context) (nft.Sources, error) {
+	return nft.Sources{Spoofed: nft.Denied{Packets: 2 * c.packets}, Bridges: []string{"cni0"}}, nil
+}
+
 // A table that is made anew counts from zero; a sum does not fall.
-func TestHeldPacketsAddUp(t *testing.T) {
+func TestStoppedPacketsAddUp(t *testing.T) {
 	c := &holder{memory: newMemory()}
 	l := startWith(t, func(o *Options) { o.Dataplane = c })
 	for _, step := range []struct {
@@ -97,6 +101,9 @@ func TestHeldPacketsAddUp(t *testing.T) {
 		c.packets = step.kernel
 		if got := testutil.ToFloat64(heldCollector{l.Agent}); got != step.want {
 			t.Errorf("the kernel says %d: sum %v, want %v", step.kernel, got, step.want)
+		}
+		if got := testutil.ToFloat64(spoofedCollector{l.Agent}); got != 2*step.want {
+			t.Errorf("the kernel says %d spoofed: sum %v, want %v", 2*step.kernel, got, 2*step.want)
 		}
 	}
 }

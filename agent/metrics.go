@@ -48,7 +48,7 @@ func newMetrics(a *Agent) *metrics {
 		}),
 	}
 	m.denied = newDeniedCounts(a.options.Dataplane)
-	m.registry.MustRegister(m.denied, heldCollector{a}, m.commits, m.commitSeconds, m.elements, m.cutSeconds, m.latency, stateCollector{a},
+	m.registry.MustRegister(m.denied, heldCollector{a}, spoofedCollector{a}, m.commits, m.commitSeconds, m.elements, m.cutSeconds, m.latency, stateCollector{a},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

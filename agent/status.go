@@ -28,6 +28,8 @@ type Status struct {
 	Kernel KernelState  `json:"kernel"`
 	// Held is where pods that are not known yet are shut off.
 	Held HeldStatus `json:"held"`
+	// Sources is whether pods can send in each other's name.
+	Sources SourceCheck `json:"sources"`
 	// Policies are all that the source has; those that select a pod of this
 	// node are named with the pod.
 	Policies int         `json:"policies"`
@@ -68,7 +70,7 @@ func (a *Agent) Status(ctx context.Context) (Status, error) {
 		Source: a.options.Source.Status(), Kernel: a.kernel.State(), Faults: a.faults.list(),
 	}
 	status.Problems = a.health.get()
-	status.Held = a.heldStatus()
+	status.Held, status.Sources = a.heldStatus(), a.sourceStatus()
 	status.Neighbours, status.Refused = a.company.get()
 	a.mu.Lock()
 	status.Mode = modeOf(a.audit)

@@ -44,6 +44,7 @@ type agentFlags struct {
 	resetTCP, guard             bool
 	hold                        string
 	podCIDRs                    []string
+	sourceCheck                 string
 	logFormat                   string
 	logLevel                    slog.Level
 }
@@ -79,8 +80,9 @@ func (f *agentFlags) add(cmd *cobra.Command) {
 	enforce.flags.StringVar(&f.mode, "mode", cluster.ModeEnforce, "`enforce|audit`: in audit, what policies deny is logged and let through; namespaces choose with the label "+cluster.ModeLabel)
 	enforce.flags.Var(&f.beside, "beside", "on a node where another policy engine filters: wait until it is gone, audit, or enforce as if alone")
 	enforce.flags.BoolVar(&f.resetTCP, "reset-tcp", false, "answer denied TCP packets with a reset, so that programs fail at once")
-	enforce.flags.StringVar(&f.hold, "hold", holdAuto, "`auto|off`: addresses of this node's pods are shut off until it is known which pod has them, or not")
+	enforce.flags.StringVar(&f.hold, "hold", choiceAuto, "`auto|off`: addresses of this node's pods are shut off until it is known which pod has them, or not")
 	enforce.flags.StringSliceVar(&f.podCIDRs, "pod-cidr", nil, "the addresses that this node gives to its pods, for --hold; without it, those of the node's spec.podCIDRs")
+	enforce.flags.StringVar(&f.sourceCheck, "source-check", choiceAuto, "`auto|off`: stop what pods send from addresses that are not their own, or not")
 	enforce.flags.BoolVar(&f.guard, "guard", true, "let nobody else change or flush the tables, where the kernel can (Linux 6.9); otherwise what others change is put back")
 	report := newFlagGroup("Reports")
 	report.flags.StringVar(&f.listen, "listen", agentAddress, "`ADDRESS:PORT` for health, metrics and bulkhead status; empty: none")
@@ -99,18 +101,20 @@ func (f *agentFlags) check() error {
 		return errors.New("no node name: give --node-name, or set NODE_NAME by the downward API")
 	case f.mode != cluster.ModeEnforce && f.mode != cluster.ModeAudit:
 		return fmt.Errorf("unknown mode %q: use %s or %s", f.mode, cluster.ModeEnforce, cluster.ModeAudit)
-	case f.hold != holdAuto && f.hold != holdOff:
-		return fmt.Errorf("unknown choice --hold %q: use %s or %s", f.hold, holdAuto, holdOff)
+	case f.hold != choiceAuto && f.hold != choiceOff:
+		return fmt.Errorf("unknown choice --hold %q: use %s or %s", f.hold, choiceAuto, choiceOff)
+	case f.sourceCheck != choiceAuto && f.sourceCheck != choiceOff:
+		return fmt.Errorf("unknown choice --source-check %q: use %s or %s", f.sourceCheck, choiceAuto, choiceOff)
 	case f.logFormat != "text" && f.logFormat != "json":
 		return fmt.Errorf("unknown log format %q: use text or json", f.logFormat)
 	}
 	return nil
 }
 
-// The choices of --hold.
+// The choices of --hold and --source-check.
 const (
-	holdAuto = "auto"
-	holdOff  = "off"
+	choiceAuto = "auto"
+	choiceOff  = "off"
 )
 
 // prefixes reads --pod-cidr.
@@ -141,7 +145,7 @@ func (f *agentFlags) run(ctx context.Context, stderr io.Writer) (err error) {
 	log := f.logger(stderr)
 	options := agent.Options{
 		Node: f.node, Version: version(), Log: log,
-		Audit: f.mode == cluster.ModeAudit, Look: neighbour.Kernel, Beside: f.beside, Hold: agent.Hold{Off: f.hold == holdOff},
+		Audit: f.mode == cluster.ModeAudit, Look: neighbour.Kernel, Beside: f.beside, Hold: agent.Hold{Off: f.hold == choiceOff}, AnySource: f.sourceCheck == choiceOff,
 	}
 	if options.Hold.PodCIDRs, err = f.prefixes(); err != nil {
 		return badInput(err)
@@ -155,7 +159,7 @@ func (f *agentFlags) run(ctx context.Context, stderr io.Writer) (err error) {
 		return err
 	}
 	defer unlock()
-	tables, err := nft.New(nft.Options{ResetTCP: f.resetTCP, Guard: f.guard})
+	tables, err := nft.New(nft.Options{ResetTCP: f.resetTCP, Guard: f.guard, AnySource: options.AnySource})
 	if err != nil {
 		return fmt.Errorf("open nftables: %w", err)
 	}

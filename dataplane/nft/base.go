@@ -46,6 +46,9 @@ func (r *ruleset) addBase(node string, options Options) error {
 			return err
 		}
 	}
+	if err := r.addSource(options.AnySource); err != nil {
+		return err
+	}
 	return r.addDeny(options.ResetTCP)
 }
 
@@ -74,6 +77,7 @@ func (r *ruleset) addBaseSets() {
 	}
 	r.addSet(mapWider, setOf(nftables.TypeClassID).mapTo(nftables.TypeClassID), "the wider group of a peer group")
 	r.addSet(setGroups, setOf(nftables.TypeClassID), "what the peer groups stand for")
+	r.addPodBridges()
 	r.addTypes(setND, "router and neighbour solicitation and advertisement, redirect", 133, 134, 135, 136, 137)
 	r.addTypes(setMLD, "multicast listener query, report, done, report version 2", 130, 131, 132, 143)
 }
@@ -93,11 +97,16 @@ func baseHook(number uint32) hook {
 }
 
 func (r *ruleset) addPrerouting(p Proxy) error {
-	rules := []text{{"connections that were judged and are allowed", exprs(hasLabel(dataplane.LabelAllowed), accept())}}
+	rules := []text{
+		{"not from another pod", exprs(isNotTCP(), jump(chainSource))},
+		{"connections that were judged and are allowed", exprs(hasLabel(dataplane.LabelAllowed), accept())},
+	}
 	rules = append(rules, p.fromNetwork()...)
 	rules = append(rules,
 		text{"only from this link", exprs(icmp6(setND, 255), accept())},
 		text{"only from this link", exprs(icmp6(setMLD, 1), accept())},
+		text{"not from another pod", exprs(isProtocol(unix.IPPROTO_TCP), jump(chainSource))},
+		text{"", jump(chainLinkLocal)},
 		text{"", exprs(hasState(stateRelated), jump(chainRelated))},
 		text{"a pod's answer to its own node", exprs(isReply(), toLocal(), accept())})
 	for _, f := range families {

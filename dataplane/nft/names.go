@@ -42,18 +42,23 @@ const (
 	chainDeny       = "deny"
 	chainHeld       = "held"
 	chainInspect    = "inspect"
+	chainSource     = "source"
+	chainLinkLocal  = "link_local"
+	chainSpoofed    = "spoofed"
 
-	mapPeers  = "peers"
-	mapRanges = "ranges"
-	mapWider  = "wider"
-	setHeld   = "held"
-	setKnown  = "known"
-	setSelf   = "self"
-	setGroups = "groups"
-	setND     = "neighbour_discovery"
-	setMLD    = "listener_discovery"
+	mapPeers      = "peers"
+	mapRanges     = "ranges"
+	mapWider      = "wider"
+	setHeld       = "held"
+	setKnown      = "known"
+	setPodBridges = "pod_bridges"
+	setSelf       = "self"
+	setGroups     = "groups"
+	setND         = "neighbour_discovery"
+	setMLD        = "listener_discovery"
 
-	counterHeld = "held"
+	counterHeld    = "held"
+	counterSpoofed = "spoofed"
 )
 
 // The maps of pods are named like a direction, those of their classes' chains

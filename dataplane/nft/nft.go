@@ -47,6 +47,9 @@ type Options struct {
 	// Proxy is where connections go that are inspected. Its zero value is no
 	// proxy, and then they are denied.
 	Proxy Proxy
+	// AnySource lets pods send from addresses that are not their own, as a pod
+	// must that forwards for others.
+	AnySource bool
 }
 
 // Dataplane is one network namespace's table.
