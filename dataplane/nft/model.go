@@ -91,6 +91,11 @@ func (t setType) interval() setType {
 	return t
 }
 
+// hasEnds: ranges are two elements each, and not one with two keys.
+func (t setType) hasEnds() bool {
+	return t.flags&unix.NFT_SET_INTERVAL != 0 && t.flags&nftables.NFT_SET_CONCAT == 0
+}
+
 func (t setType) mapTo(data nftables.SetDatatype) setType {
 	t.flags |= unix.NFT_SET_MAP
 	t.data, t.dataLen = data.GetNFTMagic(), data.Bytes

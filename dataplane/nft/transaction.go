@@ -175,24 +175,62 @@ func (t *transaction) addNames(from, to *ruleset) {
 // by being taken out and put in.
 func (t *transaction) changeElements(from, to *ruleset) {
 	for _, name := range sorted(to.sets) {
-		old := map[string]element{}
+		now, old := to.sets[name], &set{}
 		if s, ok := from.sets[name]; ok {
-			old = s.elems
+			old = s
 		}
-		var gone, come []element
-		for id, e := range old {
-			if now, ok := to.sets[name].elems[id]; !ok || now != e {
-				gone = append(gone, e)
-			}
+		difference := elementsWithout
+		if now.typ.hasEnds() {
+			difference = rangesWithout
 		}
-		for id, e := range to.sets[name].elems {
-			if was, ok := old[id]; !ok || was != e {
-				come = append(come, e)
-			}
-		}
-		t.elementChange(unix.NFT_MSG_DELSETELEM, name, to.sets[name], gone)
-		t.elementChange(unix.NFT_MSG_NEWSETELEM, name, to.sets[name], come)
+		t.elementChange(unix.NFT_MSG_DELSETELEM, name, now, difference(old, now))
+		t.elementChange(unix.NFT_MSG_NEWSETELEM, name, now, difference(now, old))
 	}
+}
+
+// elementsWithout are a set's elements that another does not have.
+func elementsWithout(a, b *set) []element {
+	var found []element
+	for id, e := range a.elems {
+		if other, ok := b.elems[id]; !ok || other != e {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// rangesWithout are the elements of ranges that another set does not have from
+// start to end. The kernel looks at ranges: it does not take a new end inside a
+// range of which an old end goes on being there.
+func rangesWithout(a, b *set) []element {
+	ends := b.ranges()
+	var found []element
+	for start, end := range a.ranges() {
+		if other, ok := ends[start]; ok && other == end {
+			continue
+		}
+		if found = append(found, start); end.end {
+			found = append(found, end)
+		}
+	}
+	return found
+}
+
+// ranges are the starts of ranges with their ends; the last range of all has the
+// zero element for its end.
+func (s *set) ranges() map[element]element {
+	elems := slices.SortedFunc(maps.Values(s.elems), compareElements)
+	found := map[element]element{}
+	for i, e := range elems {
+		if e.end {
+			continue
+		}
+		found[e] = element{}
+		if i+1 < len(elems) && elems[i+1].end {
+			found[e] = elems[i+1]
+		}
+	}
+	return found
 }
 
 // deleteNames empties all chains that go before it removes the first, since
