@@ -46,24 +46,27 @@ func (e *Engine) Judge(p plan.Packet) Judgement {
 }
 
 // Learn says which addresses the names have that selectors pick, by their keys,
-// as SetLearned does, and returns when the kernel has it.
-func (e *Engine) Learn(ctx context.Context, learned map[string][]netip.Addr) error {
+// as SetLearned does. Calls count in their order; the function that is returned
+// waits until the kernel has it.
+func (e *Engine) Learn(learned map[string][]netip.Addr) (wait func(context.Context) error) {
 	answer := make(chan error, 1)
 	e.mu.Lock()
 	if e.closed {
-		e.mu.Unlock()
-		return ErrClosed
+		answer <- ErrClosed
+	} else {
+		for key, addrs := range learned {
+			e.pending = append(e.pending, func(c *compile.Compiler) { c.SetLearned(key, addrs) })
+		}
+		e.applied = append(e.applied, answer)
 	}
-	for key, addrs := range learned {
-		e.pending = append(e.pending, func(c *compile.Compiler) { c.SetLearned(key, addrs) })
-	}
-	e.applied = append(e.applied, answer)
 	e.mu.Unlock()
 	e.notify()
-	select {
-	case err := <-answer:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
+	return func(ctx context.Context) error {
+		select {
+		case err := <-answer:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }

@@ -15,6 +15,9 @@ import (
 type Proxy struct {
 	HTTP uint16 // TCP
 	DNS  uint16 // TCP and UDP
+	// Bypass lets queries go on to the resolver while nobody listens for them, so
+	// that a pod can look up the names that it may reach already.
+	Bypass bool
 	// Marks are two bits of the packet mark. A rule of the routing policy sends
 	// packets with Divert to the node itself; with Own the proxy marks the
 	// sockets that it opens with a pod's address.
@@ -67,9 +70,12 @@ func (r *ruleset) addInspect(p Proxy) error {
 			{dataplane.LabelDNS, unix.IPPROTO_TCP, p.DNS},
 		} {
 			if to.port != 0 {
-				rules = append(rules, text{"", exprs(hasLabel(to.label), isFamily(f), isProtocol(to.protocol), p.take(f, to.port), accept())})
+				rules = append(rules, text{"", exprs(hasLabel(to.label), isOriginal(), isFamily(f), isProtocol(to.protocol), p.take(f, to.port), accept())})
 			}
 		}
+	}
+	if p.DNS != 0 && p.Bypass {
+		rules = append(rules, text{"nobody listens: to the resolver itself, and back", exprs(hasLabel(dataplane.LabelDNS), accept())})
 	}
 	rules = append(rules, text{"", jumpTo(chainDeny)})
 	return r.addChain(chainInspect, "connections whose content is judged", hook{}, rules...)

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"syscall"
@@ -87,40 +88,51 @@ func closeAll[C closer](all []C) error {
 	return err
 }
 
+// The ports that the proxy's own connections come from. Pods have their own in
+// the range above (net.ipv4.ip_local_port_range): were two equal, the kernel
+// would take the proxy's packets for those of the pod's connection.
+const (
+	firstPort = 16_384
+	lastPort  = 32_767
+	tries     = 16
+)
+
 // Dial opens a TCP connection to an address in a pod's name.
-func (s Sockets) Dial(ctx context.Context, from netip.Addr, to netip.AddrPort) (c *net.TCPConn, err error) {
-	d := net.Dialer{
-		LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)),
-		Control:   control(asAnybody, s.own),
-		KeepAlive: -1, // the ends decide
-	}
-	err = s.do(func() error {
-		dialed, err := d.DialContext(ctx, "tcp", to.String())
-		if err == nil {
-			c = dialed.(*net.TCPConn)
-		}
-		return err
-	})
+func (s Sockets) Dial(ctx context.Context, from netip.Addr, to netip.AddrPort) (*net.TCPConn, error) {
+	c, err := s.connect(ctx, "tcp", from, to, func(at netip.AddrPort) net.Addr { return net.TCPAddrFromAddrPort(at) })
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s for %s: %w", to, from, err)
 	}
-	return c, nil
+	return c.(*net.TCPConn), nil
 }
 
 // Ask opens a UDP socket to an address in a pod's name.
-func (s Sockets) Ask(ctx context.Context, from netip.Addr, to netip.AddrPort) (c *net.UDPConn, err error) {
-	d := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Control: control(asAnybody, s.own)}
-	err = s.do(func() error {
-		dialed, err := d.DialContext(ctx, "udp", to.String())
-		if err == nil {
-			c = dialed.(*net.UDPConn)
-		}
-		return err
-	})
+func (s Sockets) Ask(ctx context.Context, from netip.Addr, to netip.AddrPort) (*net.UDPConn, error) {
+	c, err := s.connect(ctx, "udp", from, to, func(at netip.AddrPort) net.Addr { return net.UDPAddrFromAddrPort(at) })
 	if err != nil {
 		return nil, fmt.Errorf("open socket to %s for %s: %w", to, from, err)
 	}
-	return c, nil
+	return c.(*net.UDPConn), nil
+}
+
+// connect tries ports until one is free.
+func (s Sockets) connect(ctx context.Context, network string, from netip.Addr, to netip.AddrPort, local func(netip.AddrPort) net.Addr) (c net.Conn, err error) {
+	for range tries {
+		port := uint16(firstPort + rand.N(lastPort-firstPort+1))
+		d := net.Dialer{
+			LocalAddr: local(netip.AddrPortFrom(from, port)),
+			Control:   control(asAnybody, shareAddress, s.own),
+			KeepAlive: -1, // the ends decide
+		}
+		err = s.do(func() (err error) {
+			c, err = d.DialContext(ctx, network, to.String())
+			return err
+		})
+		if !errors.Is(err, unix.EADDRINUSE) && !errors.Is(err, unix.EADDRNOTAVAIL) {
+			break
+		}
+	}
+	return c, err
 }
 
 // Answer opens a UDP socket that sends with the address of somebody whom a client
