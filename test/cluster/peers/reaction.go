@@ -26,12 +26,12 @@ const (
 func reaction(ctx context.Context, config *Config, worlds []*world) error {
 	for i := range config.Times {
 		for _, w := range worlds {
-			if w.engine.None() {
-				continue
+			if !w.engine.None() {
+				if err := w.denyAndAllow(ctx); err != nil {
+					return err
+				}
 			}
-			if err := w.denyAndAllow(ctx); err != nil {
-				return err
-			}
+			// Without an engine it shows what the measurement itself takes.
 			if err := w.admitNewcomer(ctx, fmt.Sprintf("newcomer-%d", i)); err != nil {
 				return err
 			}
@@ -122,7 +122,7 @@ func (w *world) admitNewcomer(ctx context.Context, name string) error {
 	if err := w.policy(ctx, benchSpace, "admit", selects("target"), allows(benchSpace, name, servicePort)); err != nil {
 		return err
 	}
-	if err := w.awaitReach(ctx, "client", netip.AddrPortFrom(w.address, servicePort), false); err != nil {
+	if err := w.awaitReach(ctx, "client", netip.AddrPortFrom(w.address, servicePort), w.engine.None()); err != nil {
 		return err
 	}
 	from, err := w.startNewcomer(ctx, name)

@@ -14,6 +14,7 @@ type Result struct {
 	Engine     Engine          `json:"engine"`
 	PodsTook   time.Duration   `json:"podsTook"`   // nanoseconds, until all other pods ran
 	Throughput []Rate          `json:"throughput"` // in the order of Config.On
+	Grown      []Grown         `json:"grown"`      // in the order of Config.On
 	Deny       []time.Duration `json:"deny"`       // nanoseconds, like all of these
 	Allow      []time.Duration `json:"allow"`
 	Newcomer   []time.Duration `json:"newcomer"`
@@ -32,6 +33,12 @@ type Rate struct {
 	Each     []float64 `json:"each"`
 }
 
+// Grown is how long after the last of a number of policies was made it worked.
+type Grown struct {
+	Policies int           `json:"policies"`
+	Took     time.Duration `json:"took"` // nanoseconds
+}
+
 // A Restart counts an allowed client's tries, those of them that were lost, and a
 // denied client's that got through.
 type Restart struct {
@@ -44,6 +51,7 @@ type Restart struct {
 func Write(w io.Writer, results []*Result) error {
 	var b strings.Builder
 	writeThroughput(&b, results)
+	writeGrown(&b, results)
 	writeTimes(&b, results)
 	writeUsage(&b, results)
 	_, err := io.WriteString(w, b.String())
@@ -76,6 +84,28 @@ func writeThroughput(b *strings.Builder, results []*Result) {
 				shares := ratios(r.Each, base[i].Each)
 				fmt.Fprintf(b, " %.2f (%.2f–%.2f) |", quantile(shares, 0.5), quantile(shares, 0.25), quantile(shares, 0.75))
 			}
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString("\n")
+}
+
+func writeGrown(b *strings.Builder, results []*Result) {
+	if len(results) == 0 || len(results[0].Grown) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "Milliseconds until all N policies, made in one go, work:\n\n| |")
+	for _, g := range results[0].Grown {
+		fmt.Fprintf(b, " N=%d |", g.Policies)
+	}
+	fmt.Fprintf(b, "\n|---|%s\n", strings.Repeat("---|", len(results[0].Grown)))
+	for _, r := range results {
+		if r.Engine.None() {
+			continue
+		}
+		fmt.Fprintf(b, "| %s |", r.Engine.Name)
+		for _, g := range r.Grown {
+			fmt.Fprintf(b, " %s |", milliseconds(g.Took))
 		}
 		b.WriteString("\n")
 	}
@@ -121,9 +151,6 @@ func writeTimes(b *strings.Builder, results []*Result) {
 	}
 	fmt.Fprintf(b, "\n|---|%s\n", strings.Repeat("---|", len(columns)))
 	for _, r := range results {
-		if r.Engine.None() {
-			continue
-		}
 		fmt.Fprintf(b, "| %s |", r.Engine.Name)
 		for _, c := range columns {
 			fmt.Fprintf(b, " %s |", c.of(r))

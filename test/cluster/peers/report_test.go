@@ -16,9 +16,9 @@ func ms(all ...float64) []time.Duration {
 
 func TestWrite(t *testing.T) {
 	results := []*Result{
-		{Engine: Engine{Name: "no engine"}, PodsTook: 2 * time.Second,
+		{Engine: Engine{Name: "no engine"}, PodsTook: 2 * time.Second, Newcomer: ms(1, 2), Grown: []Grown{{10, 0}},
 			Throughput: []Rate{{0, []float64{100, 200, 1000}}, {10, []float64{100, 100, 100}}}},
-		{Engine: Engine{Name: "slow", Version: "v1", Command: []string{"slow"}}, PodsTook: 3 * time.Second,
+		{Engine: Engine{Name: "slow", Version: "v1", Command: []string{"slow"}}, PodsTook: 3 * time.Second, Grown: []Grown{{10, 2 * time.Second}},
 			Throughput: []Rate{{0, []float64{90, 160, 500}}, {10, []float64{50, 50, 50}}},
 			Deny:       ms(400, 800, 30), Allow: ms(0.2, 0.9), Newcomer: ms(5), LiveGoesOn: true, Live: ms(10000), Open: ms(0, 29),
 			Restart: &Restart{Tries: 6000, Lost: 3, Leaked: 1}, Memory: 80 << 20, CPU: 17800 * time.Millisecond},
@@ -34,6 +34,8 @@ func TestWrite(t *testing.T) {
 		"| slow v1 | 0.80 (0.80–0.90) | 0.50 (0.50–0.50) |\n",
 		"| slow | 400 / 800 | < 1 / < 1 | 5 / 5 | goes on | 29 / 29 | 3 / 1 of 6000 |\n",
 		"| cut |  |  |  | 24 / 24 |  |  |\n",
+		"| | N=10 |\n|---|---|\n| slow | 2000 |\n",
+		"| no engine |  |  | 2 / 2 |  |  |  |\n",
 		"| slow | 80 | 17.8 | 3.0 |\n",
 		"| no engine | | | 2.0 |\n",
 	} {

@@ -57,29 +57,39 @@ func throughput(ctx context.Context, config *Config, worlds []*world) error {
 // growAll gives every world its policies, and waits until they are enforced.
 func growAll(ctx context.Context, config *Config, worlds []*world, from, n int) error {
 	for _, w := range worlds {
-		began := time.Now()
-		if err := w.growTo(ctx, from, n); err != nil {
-			return err
+		took, err := w.grow(ctx, from, n)
+		if err != nil {
+			return fmt.Errorf("grow to %d policies with %s: %w", n, w.engine.Name, err)
 		}
-		target := netip.AddrPortFrom(w.address, servicePort)
-		client, others := "client", "stranger"
-		if n > 0 {
-			if err := w.listen(canaryPort(n)); err != nil {
-				return err
-			}
-			if err := w.awaitReach(ctx, "canary", netip.AddrPortFrom(w.address, canaryPort(n)), true); err != nil {
-				return err
-			}
-			if err := w.awaitReach(ctx, others, target, w.engine.None()); err != nil {
-				return err
-			}
-		}
-		if err := w.awaitReach(ctx, client, target, true); err != nil {
-			return err
-		}
-		config.say("%s: %d policies on the target after %s", w.engine.Name, n, time.Since(began).Round(time.Millisecond))
+		w.result.Grown = append(w.result.Grown, Grown{Policies: n, Took: took})
+		config.say("%s: %d policies on the target work %s after the last was made", w.engine.Name, n, took.Round(100*time.Microsecond))
 	}
 	return nil
+}
+
+// grow has n policies select the target and returns how long after the last of
+// them was made the canary got in.
+func (w *world) grow(ctx context.Context, from, n int) (took time.Duration, err error) {
+	target := netip.AddrPortFrom(w.address, servicePort)
+	if n > 0 {
+		if err := w.listen(canaryPort(n)); err != nil {
+			return 0, err
+		}
+		if err := w.growTo(ctx, from, n); err != nil {
+			return 0, err
+		}
+		made := time.Now()
+		p := probe(w.pods["canary"], netip.AddrPortFrom(w.address, canaryPort(n)), probePeriod, probeTimeout)
+		first, err := p.awaitPass(ctx, made)
+		if _, failed := p.stop(); err != nil || failed != nil {
+			return 0, errors.Join(err, failed)
+		}
+		took = since(made, first)
+		if err := w.awaitReach(ctx, "stranger", target, w.engine.None()); err != nil {
+			return 0, err
+		}
+	}
+	return took, w.awaitReach(ctx, "client", target, true)
 }
 
 // awaitReach waits until a pod reaches an address, or until it does not.
