@@ -23,6 +23,7 @@ type recorder struct {
 
 	mu       sync.Mutex
 	state    KernelState
+	finding  time.Duration // of the last Find
 	locals   map[netip.Addr]localSince
 	policies map[plan.ClassID][]string // of the classes in force
 }
@@ -155,13 +156,26 @@ func result(err error) string {
 	return "success"
 }
 
-// Revoke is engine.Connections.
-func (r *recorder) Revoke(ctx context.Context, p *plan.Plan, x *plan.Index, scope plan.Scope) (conntrack.Count, error) {
+// Find is engine.Connections.
+func (r *recorder) Find(p *plan.Plan, scope plan.Scope) func(context.Context) ([]conntrack.Conn, error) {
+	find := r.connections.Find(p, scope)
+	return func(ctx context.Context) ([]conntrack.Conn, error) {
+		start := time.Now()
+		conns, err := find(ctx)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.finding = time.Since(start)
+		return conns, err
+	}
+}
+
+// Cut is engine.Connections.
+func (r *recorder) Cut(ctx context.Context, p *plan.Plan, x *plan.Index, scope plan.Scope, conns []conntrack.Conn) (conntrack.Count, error) {
 	start := time.Now()
-	count, err := r.connections.Revoke(ctx, p, x, scope)
-	r.metrics.cutSeconds.Observe(time.Since(start).Seconds())
+	count, err := r.connections.Cut(ctx, p, x, scope, conns)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.metrics.cutSeconds.Observe((r.finding + time.Since(start)).Seconds())
 	r.state.Cut += count.Cut
 	return count, err
 }

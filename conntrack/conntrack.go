@@ -106,14 +106,36 @@ type Count struct {
 // before may still be on its way, and its entry come into the table, or get its
 // label, after the first look.
 func (t *Table) Revoke(ctx context.Context, p *plan.Plan, x *plan.Index, scope plan.Scope) (Count, error) {
-	if scope.Empty() {
-		return Count{}, nil
-	}
-	own, err := t.nodeAddrs()
+	conns, err := t.Find(p, scope)(ctx)
 	if err != nil {
 		return Count{}, err
 	}
-	conns, err := t.concerned(ctx, p, scope)
+	return t.Cut(ctx, p, x, scope, conns)
+}
+
+// Find prepares to read the connections that a scope of p is about, and perhaps
+// others. The reading takes milliseconds, however few they are, since the kernel
+// walks its whole table. It may be done by another goroutine, which does not look
+// at p.
+func (t *Table) Find(p *plan.Plan, scope plan.Scope) func(context.Context) ([]Conn, error) {
+	if scope.Empty() {
+		return func(context.Context) ([]Conn, error) { return nil, nil }
+	}
+	addrs, known := addresses(p, scope)
+	return func(ctx context.Context) ([]Conn, error) {
+		if known {
+			return t.concerned(ctx, addrs)
+		}
+		return t.List(ctx)
+	}
+}
+
+// Cut is Revoke for the connections that Find found, perhaps for an older p.
+func (t *Table) Cut(ctx context.Context, p *plan.Plan, x *plan.Index, scope plan.Scope, conns []Conn) (Count, error) {
+	if len(conns) == 0 {
+		return Count{}, nil
+	}
+	own, err := t.nodeAddrs()
 	if err != nil {
 		return Count{}, err
 	}

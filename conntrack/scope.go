@@ -21,13 +21,9 @@ const (
 // manyAddrs is more than it ever pays to ask for one by one.
 const manyAddrs = 16
 
-// concerned are the connections that a scope is about, and perhaps others, in
-// the cheapest way.
-func (t *Table) concerned(ctx context.Context, p *plan.Plan, scope plan.Scope) ([]Conn, error) {
-	addrs, known := addresses(p, scope)
-	if !known {
-		return t.List(ctx)
-	}
+// concerned are the connections of some addresses, and perhaps others, in the
+// cheapest way.
+func (t *Table) concerned(ctx context.Context, addrs []netip.Addr) ([]Conn, error) {
 	entries, buckets, err := t.size.read()
 	if err != nil {
 		return nil, err

@@ -32,7 +32,11 @@ import (
 
 // Connections ends live connections; package conntrack does.
 type Connections interface {
-	Revoke(ctx context.Context, p *plan.Plan, x *plan.Index, scope plan.Scope) (conntrack.Count, error)
+	// Find prepares to read those in a scope. The engine goes on with other
+	// changes while they are read, and reads one at a time.
+	Find(p *plan.Plan, scope plan.Scope) func(context.Context) ([]conntrack.Conn, error)
+	// Cut ends those of them that the plan denies, which may be a newer one.
+	Cut(ctx context.Context, p *plan.Plan, x *plan.Index, scope plan.Scope, conns []conntrack.Conn) (conntrack.Count, error)
 }
 
 var _ Connections = (*conntrack.Table)(nil)

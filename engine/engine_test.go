@@ -23,16 +23,32 @@ type looker struct {
 	mu     sync.Mutex
 	scopes []plan.Scope
 	fail   func() error
+	hold   chan struct{} // reading waits until it is closed; nil: it does not
 }
 
-func (l *looker) Revoke(_ context.Context, _ *plan.Plan, _ *plan.Index, scope plan.Scope) (conntrack.Count, error) {
+func (l *looker) Find(_ *plan.Plan, scope plan.Scope) func(context.Context) ([]conntrack.Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.scopes = append(l.scopes, scope)
-	if l.fail != nil {
-		return conntrack.Count{}, l.fail()
+	return func(context.Context) ([]conntrack.Conn, error) {
+		if l.hold != nil {
+			<-l.hold
+		}
+		return nil, l.failure()
 	}
-	return conntrack.Count{}, nil
+}
+
+func (l *looker) Cut(context.Context, *plan.Plan, *plan.Index, plan.Scope, []conntrack.Conn) (conntrack.Count, error) {
+	return conntrack.Count{}, l.failure()
+}
+
+func (l *looker) failure() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fail == nil {
+		return nil
+	}
+	return l.fail()
 }
 
 func (l *looker) seen() []plan.Scope {
@@ -292,6 +308,36 @@ func TestSecondLook(t *testing.T) {
 		if got := describe(l.seen()[before:]...); got != want {
 			t.Fatalf("looks at %s, want %s", got, want)
 		}
+	}
+}
+
+// TestChangesDoNotWaitForLooks: while connections are read, which takes the
+// kernel long, changes go into force; then what they concern is looked at too.
+func TestChangesDoNotWaitForLooks(t *testing.T) {
+	d := fake.New(nil)
+	l := &looker{hold: make(chan struct{})}
+	e := start(t, d, l)
+	r := newRand(t)
+	w := gen.New(r, gen.Small)
+	for _, change := range gen.Between(gen.New(nil, gen.Shape{}), w) {
+		change(e)
+	}
+	e.Ready()
+	eventually(t, "the first plan is in force", func() bool { return d.Plan() != nil })
+	eventually(t, "connections are looked at", func() bool { return len(l.seen()) == 1 })
+	for _, change := range gen.Changes(r, gen.Small, w, 30) {
+		change(w)
+		change(e)
+		want := compiled(w)
+		eventually(t, "a change is in force", func() bool { return plan.Text(d.Plan()) == plan.Text(want) })
+	}
+	if n := len(l.seen()); n != 1 {
+		t.Errorf("%d looks at a time", n)
+	}
+	close(l.hold)
+	await(t, e)
+	if seen := l.seen(); len(seen) < 3 {
+		t.Errorf("after the changes connections were looked at in %+v", seen)
 	}
 }
 

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/bulkhead-dev/bulkhead/compile"
@@ -29,7 +28,7 @@ func (e *Engine) run(ctx context.Context) {
 	}
 	w.index, w.judge = plan.NewIndex(w.compiler.Plan()), &e.judge
 	w.judge.begin(w.compiler.Plan())
-	w.looks.settled = make(chan error, 1)
+	w.looks.settled, w.looks.read = make(chan error, 1), make(chan reading, 1)
 	var changed <-chan struct{}
 	if watcher, ok := e.options.Dataplane.(dataplane.Watcher); ok {
 		changed = watcher.Changed()
@@ -43,7 +42,9 @@ func (e *Engine) run(ctx context.Context) {
 			e.fail(ErrClosed)
 			return
 		case err = <-w.looks.settled:
-			err = w.lookAgain(ctx, err)
+			err = w.settled(ctx, err)
+		case r := <-w.looks.read:
+			err = w.cut(ctx, r)
 		case <-changed:
 			w.Log.Warn("somebody else changed the tables; putting them back", "node", w.Node)
 			w.whole = true
@@ -98,8 +99,8 @@ func (e *Engine) fail(err error) {
 	e.waiting, e.applied = nil, nil
 }
 
-// commit compiles, changes the kernel and then cuts connections: in this order,
-// since a packet that the old tables judge after the cut would open the
+// commit compiles, changes the kernel and then looks at connections: in this
+// order, since a packet that the old tables judge after the cut would open the
 // connection again.
 func (w *worker) commit(ctx context.Context, applied []chan error) error {
 	start := time.Now()
@@ -113,14 +114,14 @@ func (w *worker) commit(ctx context.Context, applied []chan error) error {
 		return err
 	}
 	enforced := time.Now()
-	seen, cut, err := w.look(ctx, scope)
-	if err != nil {
-		return err
+	if w.Connections != nil {
+		w.looks.first = join(w.looks.first, scope)
+		w.looks.young.scope = join(w.looks.young.scope, scope)
+		w.look(ctx)
 	}
 	if !diff.Empty() {
 		w.Log.Info("tables changed", "node", w.Node, "entries", diff.Len(),
-			"compile", compiled.Sub(start), "kernel", enforced.Sub(compiled),
-			"connections", time.Since(enforced), "seen", seen, "cut", cut)
+			"compile", compiled.Sub(start), "kernel", enforced.Sub(compiled))
 	}
 	return nil
 }
@@ -155,40 +156,4 @@ func (w *worker) enforce(ctx context.Context, diff plan.Diff) (plan.Scope, error
 	}
 	w.whole = false
 	return plan.Scope{All: true}, nil
-}
-
-// look cuts connections a first time; the second look waits until no packet is
-// left that the tables judged before.
-func (w *worker) look(ctx context.Context, scope plan.Scope) (seen, cut int, err error) {
-	if w.Connections == nil || scope.Empty() {
-		return 0, 0, nil
-	}
-	w.looks.young.scope = join(w.looks.young.scope, scope)
-	count, err := w.Connections.Revoke(ctx, w.compiler.Plan(), w.index, scope)
-	if err != nil {
-		w.whole = true // so that the next turn looks at all connections
-		return 0, 0, fmt.Errorf("end connections that are no longer allowed: %w", err)
-	}
-	return count.Seen, count.Cut, nil
-}
-
-// lookAgain is the second look, at what was due when the grace period began.
-func (w *worker) lookAgain(ctx context.Context, err error) error {
-	due := w.looks.due
-	w.looks.due = look{}
-	if err == nil {
-		count, revokeErr := w.Connections.Revoke(ctx, w.compiler.Plan(), w.index, due.scope)
-		if err = revokeErr; count.Cut > 0 {
-			w.Log.Log(ctx, slog.LevelDebug, "connections cut at the second look", "node", w.Node, "cut", count.Cut)
-		}
-	}
-	if err != nil {
-		w.whole = true
-		err = fmt.Errorf("end connections that are no longer allowed: %w", err)
-	}
-	for _, answer := range due.waiting {
-		answer <- err
-	}
-	w.looks.settle(ctx)
-	return err
 }
