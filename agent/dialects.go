@@ -56,11 +56,19 @@ func emptyDialects() *dialects {
 	return d
 }
 
-func newDialects(feed *kube.Feed) *dialects {
+// newDialects follows all kinds; conditions, unless nil, tells of those that have
+// a status.
+func newDialects(feed *kube.Feed, conditions *kube.Conditions) *dialects {
 	d := emptyDialects()
 	for _, kind := range manifest.DefinedKinds() {
 		definition := kube.Definition{Group: kind.Group, Kind: kind.Kind, Resource: kind.Resource, Versions: kind.Versions}
-		read := func(o *kube.Custom) kube.Reading[*content] { return readContent(&kind, o.APIVersion, o.JSON) }
+		read := func(o *kube.Custom) kube.Reading[*content] {
+			r := readContent(&kind, o.APIVersion, o.JSON)
+			if conditions != nil && kind.Conditions() {
+				conditions.See(o, kind.Resource, accepted(r.Value, r.Errs))
+			}
+			return r
+		}
 		same := func(a, b *content) bool { return reflect.DeepEqual(a, b) }
 		d.tables = append(d.tables, definedTable{kind, kube.FollowDefined(feed, definition, read, same)})
 	}

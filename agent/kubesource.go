@@ -35,8 +35,10 @@ type kubeSource struct {
 	begun bool  // the first batch was given
 }
 
-// FromKube is a source that follows an API server, for the agent of a node.
-func FromKube(client *kube.Client, node string, log *slog.Logger) Source {
+// FromKube is a source that follows an API server, for the agent of a node. What
+// is understood of policies that have a status goes to the conditions; nil: nobody
+// is told.
+func FromKube(client *kube.Client, node string, conditions *kube.Conditions, log *slog.Logger) Source {
 	feed := kube.NewFeed(client, log)
 	return &kubeSource{
 		host: client.Host,
@@ -49,7 +51,7 @@ func FromKube(client *kube.Client, node string, log *slog.Logger) Source {
 		namespaces: feed.Namespaces(),
 		nodes:      feed.Node(node),
 		policies:   kube.Follow(feed, client.NetworkPolicies(), readPolicy, samePolicy),
-		dialects:   newDialects(feed),
+		dialects:   newDialects(feed, conditions),
 		accounts:   feed.ServiceAccounts(),
 		otherNodes: feed.OtherNodes(node),
 		needs:      newNeeds(),

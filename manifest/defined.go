@@ -45,6 +45,9 @@ func DefinedKinds() []Defined {
 	return all
 }
 
+// Conditions tells whether objects of the kind have a status with conditions.
+func (d *Defined) Conditions() bool { return d.Group == "policy.networking.k8s.io" }
+
 // Reading is what was understood of an object.
 type Reading struct {
 	Set  *policy.Set // of what the object alone says; tiers that are always there are not in it

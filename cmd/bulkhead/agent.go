@@ -201,8 +201,9 @@ func (f *agentFlags) source(log *slog.Logger, options *agent.Options, background
 	}
 	events := kube.NewEvents(client, "bulkhead.dev/agent", f.node, log)
 	options.Warn = events.Warn
-	*background = append(*background, events.Run)
-	return agent.FromKube(client, f.node, log), nil
+	conditions := kube.NewConditions(client, "bulkhead.dev/agent", agent.Accepted, log)
+	*background = append(*background, events.Run, conditions.Run)
+	return agent.FromKube(client, f.node, conditions, log), nil
 }
 
 // serve answers HTTP until it is stopped.

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/bulkhead-dev/bulkhead/agent"
+	"github.com/bulkhead-dev/bulkhead/manifest"
 )
 
 // installed is what the plain manifest installs.
@@ -113,14 +114,25 @@ func TestManifestAsksForLittle(t *testing.T) {
 	}
 	var may []string
 	for _, r := range all.role.Rules {
-		for _, resource := range r.Resources {
-			may = append(may, strings.Join(r.Verbs, ",")+" "+resource+"."+r.APIGroups[0])
+		for _, group := range r.APIGroups {
+			for _, resource := range r.Resources {
+				may = append(may, strings.Join(r.Verbs, ",")+" "+resource+"."+group)
+			}
 		}
 	}
 	want := []string{
-		"list,watch pods.", "list,watch namespaces.", "list,watch nodes.",
+		"list,watch pods.", "list,watch namespaces.", "list,watch nodes.", "list,watch serviceaccounts.",
+		"list,watch customresourcedefinitions.apiextensions.k8s.io",
 		"list,watch networkpolicies.networking.k8s.io", "create events.events.k8s.io",
 	}
+	for _, kind := range manifest.DefinedKinds() {
+		want = append(want, "list,watch "+kind.Resource+"."+kind.Group)
+		if kind.Conditions() {
+			want = append(want, "patch "+kind.Resource+"/status."+kind.Group)
+		}
+	}
+	slices.Sort(may)
+	slices.Sort(want)
 	if !slices.Equal(may, want) {
 		t.Errorf("may %q, want %q", may, want)
 	}
