@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -27,6 +28,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/engine"
 	"github.com/bulkhead-dev/bulkhead/neighbour"
 	"github.com/bulkhead-dev/bulkhead/policy"
+	"github.com/bulkhead-dev/bulkhead/proxy/dns"
 )
 
 // Options are what an agent works with.
@@ -57,6 +59,9 @@ type Options struct {
 	Hold Hold
 	// AnySource: the dataplane lets pods send from addresses not their own.
 	AnySource bool
+	// Proxies are opened when the engine is there, for policies that ask for the
+	// content of connections. Nil: such connections are denied.
+	Proxies func(context.Context, dns.Policy) (io.Closer, error)
 	// LookAgain is how long to wait between two looks; zero: a minute, and ten
 	// seconds while refusing.
 	LookAgain time.Duration
@@ -137,6 +142,13 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer running.Wait()
 	defer a.engine.Close()
 	defer stop()
+	if a.options.Proxies != nil {
+		proxies, err := a.options.Proxies(ctx, a.engine)
+		if err != nil {
+			return fmt.Errorf("open proxies: %w", err)
+		}
+		defer proxies.Close()
+	}
 	running.Go(func() { a.keepLooking(ctx) })
 	if a.options.Denials != nil {
 		running.Go(func() { a.readDenials(ctx) })

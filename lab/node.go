@@ -11,6 +11,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/engine"
 	"github.com/bulkhead-dev/bulkhead/lab/service"
 	"github.com/bulkhead-dev/bulkhead/policy"
+	contentproxy "github.com/bulkhead-dev/bulkhead/proxy"
 )
 
 // node is a node of the lab.
@@ -22,6 +23,7 @@ type node struct {
 	engine      *engine.Engine
 	dataplane   *nft.Dataplane
 	connections *conntrack.Table
+	content     *contentproxy.Proxies
 }
 
 func (l *Lab) newNode(object *cluster.Node) (*node, error) {
@@ -41,7 +43,7 @@ func (l *Lab) equip(n *node) error {
 	if n.proxy, err = service.Open(space); err != nil || l.config.NoEnforce {
 		return err
 	}
-	if n.dataplane, err = nft.New(nft.Options{NetNS: space.FD()}); err != nil {
+	if n.dataplane, err = nft.New(nft.Options{NetNS: space.FD(), Proxy: contentproxy.Tables()}); err != nil {
 		return err
 	}
 	if n.connections, err = conntrack.Open(space.FD()); err != nil {
@@ -50,7 +52,10 @@ func (l *Lab) equip(n *node) error {
 	n.engine = engine.New(engine.Options{
 		Node: n.object.Name, Dataplane: n.dataplane, Connections: n.connections, Log: l.config.Log,
 	})
-	return nil
+	n.content, err = contentproxy.Open(context.Background(), contentproxy.Options{
+		Policy: n.engine, Inside: space.Do, NetNS: space.FD(), Log: l.config.Log,
+	})
+	return err
 }
 
 // enforce returns when the policies are in force.
@@ -63,6 +68,9 @@ func (n *node) enforce(ctx context.Context, s *cluster.Snapshot, set *policy.Set
 
 func (n *node) close() error {
 	errs := []error{n.ports.close()}
+	if n.content != nil {
+		errs = append(errs, n.content.Close())
+	}
 	if n.engine != nil {
 		n.engine.Close()
 	}

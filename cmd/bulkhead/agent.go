@@ -21,7 +21,10 @@ import (
 	"github.com/bulkhead-dev/bulkhead/conntrack"
 	"github.com/bulkhead-dev/bulkhead/dataplane/audit"
 	"github.com/bulkhead-dev/bulkhead/dataplane/nft"
+	"github.com/bulkhead-dev/bulkhead/names"
 	"github.com/bulkhead-dev/bulkhead/neighbour"
+	"github.com/bulkhead-dev/bulkhead/proxy"
+	"github.com/bulkhead-dev/bulkhead/proxy/dns"
 )
 
 const agentHelp = `Enforce network policies on this node, until the process is ended. It reads what
@@ -45,6 +48,8 @@ type agentFlags struct {
 	hold                        string
 	podCIDRs                    []string
 	sourceCheck                 string
+	proxy, stateDir, refusal    string
+	nameGrace                   time.Duration
 	logFormat                   string
 	logLevel                    slog.Level
 }
@@ -84,13 +89,18 @@ func (f *agentFlags) add(cmd *cobra.Command) {
 	enforce.flags.StringSliceVar(&f.podCIDRs, "pod-cidr", nil, "the addresses that this node gives to its pods, for --hold; without it, those of the node's spec.podCIDRs")
 	enforce.flags.StringVar(&f.sourceCheck, "source-check", choiceAuto, "`auto|off`: stop what pods send from addresses that are not their own, or not")
 	enforce.flags.BoolVar(&f.guard, "guard", true, "let nobody else change or flush the tables, where the kernel can (Linux 6.9); otherwise what others change is put back")
+	content := newFlagGroup("Names and HTTP")
+	content.flags.StringVar(&f.proxy, "proxy", choiceAuto, "`auto|off`: connections whose content policies ask for go through a proxy in this process, or are denied")
+	content.flags.StringVar(&f.stateDir, "state-dir", "", "keep in `DIR` which addresses names have, over a restart; it must exist")
+	content.flags.DurationVar(&f.nameGrace, "name-grace", names.DefaultLimits.Grace, "for how long new connections to an address are allowed after its name's time to live")
+	content.flags.StringVar(&f.refusal, "dns-refusal", refusalRefused, "`refused|nxdomain`: the answer to queries that policies do not allow")
 	report := newFlagGroup("Reports")
 	report.flags.StringVar(&f.listen, "listen", agentAddress, "`ADDRESS:PORT` for health, metrics and bulkhead status; empty: none")
 	report.flags.StringVar(&f.logFormat, "log-format", "text", "how to log: text|json")
 	report.flags.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "what to log: debug|info|warn|error")
 	help := newFlagGroup("Help")
 	help.flags.BoolP("help", "h", false, "print this")
-	addFlagGroups(cmd, source, enforce, report, help)
+	addFlagGroups(cmd, source, enforce, content, report, help)
 }
 
 func (f *agentFlags) check() error {
@@ -105,6 +115,12 @@ func (f *agentFlags) check() error {
 		return fmt.Errorf("unknown choice --hold %q: use %s or %s", f.hold, choiceAuto, choiceOff)
 	case f.sourceCheck != choiceAuto && f.sourceCheck != choiceOff:
 		return fmt.Errorf("unknown choice --source-check %q: use %s or %s", f.sourceCheck, choiceAuto, choiceOff)
+	case f.proxy != choiceAuto && f.proxy != choiceOff:
+		return fmt.Errorf("unknown choice --proxy %q: use %s or %s", f.proxy, choiceAuto, choiceOff)
+	case f.refusal != refusalRefused && f.refusal != refusalNXDomain:
+		return fmt.Errorf("unknown choice --dns-refusal %q: use %s or %s", f.refusal, refusalRefused, refusalNXDomain)
+	case f.nameGrace < 0:
+		return fmt.Errorf("--name-grace %s: must not be negative", f.nameGrace)
 	case f.logFormat != "text" && f.logFormat != "json":
 		return fmt.Errorf("unknown log format %q: use text or json", f.logFormat)
 	}
@@ -116,6 +132,25 @@ const (
 	choiceAuto = "auto"
 	choiceOff  = "off"
 )
+
+// The choices of --dns-refusal.
+const (
+	refusalRefused  = "refused"
+	refusalNXDomain = "nxdomain"
+)
+
+// proxies has the agent open its proxies, and tells the tables of them.
+func (f *agentFlags) proxies(options *agent.Options) nft.Proxy {
+	if f.proxy == choiceOff {
+		return nft.Proxy{}
+	}
+	options.Proxies = func(ctx context.Context, policy dns.Policy) (io.Closer, error) {
+		return proxy.Open(ctx, proxy.Options{
+			Policy: policy, Dir: f.stateDir, Grace: f.nameGrace, NXDomain: f.refusal == refusalNXDomain, Log: options.Log,
+		})
+	}
+	return proxy.Tables()
+}
 
 // prefixes reads --pod-cidr.
 func (f *agentFlags) prefixes() ([]netip.Prefix, error) {
@@ -159,7 +194,7 @@ func (f *agentFlags) run(ctx context.Context, stderr io.Writer) (err error) {
 		return err
 	}
 	defer unlock()
-	tables, err := nft.New(nft.Options{ResetTCP: f.resetTCP, Guard: f.guard, AnySource: options.AnySource})
+	tables, err := nft.New(nft.Options{ResetTCP: f.resetTCP, Guard: f.guard, AnySource: options.AnySource, Proxy: f.proxies(&options)})
 	if err != nil {
 		return fmt.Errorf("open nftables: %w", err)
 	}

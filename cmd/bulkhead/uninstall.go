@@ -9,11 +9,13 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/agent"
 	"github.com/bulkhead-dev/bulkhead/dataplane/nft"
+	"github.com/bulkhead-dev/bulkhead/proxy"
 )
 
-const uninstallHelp = `Take enforcement away from this node: remove the kernel's table "inet bulkhead" from
-the network namespace that this runs in. Nothing else was ever changed, so nothing
-else has to be put back; open connections are not disturbed.
+const uninstallHelp = `Take enforcement away from this node: remove the kernel's table "inet bulkhead" and
+the routing rule of the proxies from the network namespace that this runs in. Nothing
+else was ever changed, so nothing else has to be put back; open connections are not
+disturbed.
 
 An agent that runs here would put the table back, so stop it first.`
 
@@ -63,5 +65,5 @@ func uninstall(ctx context.Context) (said string, err error) {
 	if _, err := tables.Live(ctx); errors.Is(err, nft.ErrNoTable) {
 		said = "there is no table inet " + nft.TableName + ": nothing was enforced on this node"
 	}
-	return said, tables.Delete(ctx)
+	return said, errors.Join(tables.Delete(ctx), proxy.Uninstall())
 }
