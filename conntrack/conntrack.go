@@ -36,6 +36,9 @@ type Conn struct {
 	Port     uint16 // at To; of ICMP its type and code, of others without ports zero
 	Allowed  bool   // carries dataplane.LabelAllowed
 	Cut      bool   // carries dataplane.LabelCut
+	Host     bool   // carries dataplane.LabelHost
+	// Asked is where From wanted to, before translation; zero without ports.
+	Asked netip.AddrPort
 	// Inspected is what the proxy looks for in it, by its label; Deny: it does not
 	// go to the proxy.
 	Inspected traffic.Verdict
@@ -135,13 +138,13 @@ func (t *Table) Cut(ctx context.Context, p *plan.Plan, x *plan.Index, scope plan
 	if len(conns) == 0 {
 		return Count{}, nil
 	}
-	own, err := t.nodeAddrs()
+	place, err := t.place(p)
 	if err != nil {
 		return Count{}, err
 	}
 	var denied []Conn
 	for _, c := range conns {
-		if c.passes() && scope.Contains(p, c.From, c.To) && c.loses(x.Trace(c.packet(own))) {
+		if c.passes() && scope.Contains(p, c.From, c.To) && c.loses(x.Trace(place.packet(c))) {
 			denied = append(denied, c)
 		}
 	}
@@ -149,30 +152,11 @@ func (t *Table) Cut(ctx context.Context, p *plan.Plan, x *plan.Index, scope plan
 }
 
 // passes tells whether the tables let the connection pass without judging it.
-func (c Conn) passes() bool { return c.Allowed || c.Inspected.Inspects() }
+func (c Conn) passes() bool { return c.Allowed || c.Host || c.Inspected.Inspects() }
 
 // loses tells whether the connection may not go on as it is. One that was allowed
 // cannot go to the proxy any more, for that would have to know its beginning; one
 // at the proxy may stay there.
 func (c Conn) loses(now traffic.Verdict) bool {
-	return c.Allowed && now != traffic.Allow || c.Inspected.Inspects() && now != traffic.Allow && now != c.Inspected
-}
-
-func (c Conn) packet(own map[netip.Addr]bool) plan.Packet {
-	return plan.Packet{From: c.From, To: c.To, Protocol: c.Protocol, Port: c.Port, FromNode: own[c.From], ToNode: own[c.To]}
-}
-
-// nodeAddrs are the addresses that the node itself sends from.
-func (t *Table) nodeAddrs() (map[netip.Addr]bool, error) {
-	list, err := t.links.AddrList(nil, rtnetlink.FAMILY_ALL)
-	if err != nil {
-		return nil, fmt.Errorf("list the node's addresses: %w", err)
-	}
-	own := map[netip.Addr]bool{}
-	for _, a := range list {
-		if addr, ok := netip.AddrFromSlice(a.IP); ok {
-			own[addr.Unmap()] = true
-		}
-	}
-	return own, nil
+	return c.Host && now == traffic.Deny || c.Allowed && now != traffic.Allow || c.Inspected.Inspects() && now != traffic.Allow && now != c.Inspected
 }

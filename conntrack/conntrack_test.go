@@ -207,7 +207,7 @@ func TestOwnBitsOnly(t *testing.T) {
 	}
 	defer ct.Close()
 	flow := n.flow(ct)
-	foreign := []int{0, 63, 64, 122}
+	foreign := []int{0, 63, 64, 121}
 	set := flow
 	set.Labels, set.LabelsMask, set.Mark = bits(foreign...), bits(foreign...), 77
 	if err := ct.Update(set); err != nil {

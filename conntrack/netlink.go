@@ -31,10 +31,13 @@ const (
 	ctaTupleProto = 2
 
 	ctaIPv4Src = 1
+	ctaIPv4Dst = 2
 	ctaIPv6Src = 3
+	ctaIPv6Dst = 4
 
 	ctaProtoNum        = 1
 	ctaProtoSrcPort    = 2
+	ctaProtoDstPort    = 3
 	ctaProtoICMPType   = 5
 	ctaProtoICMPCode   = 6
 	ctaProtoICMPv6Type = 8
@@ -165,7 +168,7 @@ func parse(data []byte) (Conn, bool) {
 		case ctaTupleOrig:
 			c.tuple = value
 			from := source(value)
-			c.From, c.Protocol = from.addr, from.protocol
+			c.From, c.Protocol, c.Asked = from.addr, from.protocol, from.dest
 			if c.Protocol.HasTypes() {
 				c.Port = traffic.ICMPPort(from.kind, from.code)
 			}
@@ -179,6 +182,7 @@ func parse(data []byte) (Conn, bool) {
 			c.zone = value
 		case ctaLabels:
 			c.Allowed, c.Cut = hasBit(value, dataplane.LabelAllowed), hasBit(value, dataplane.LabelCut)
+			c.Host = hasBit(value, dataplane.LabelHost)
 			c.Inspected = inspected(value)
 		}
 		return true
@@ -191,17 +195,27 @@ type side struct {
 	addr       netip.Addr
 	protocol   traffic.Protocol
 	port       uint16
-	kind, code uint8 // of ICMP
+	kind, code uint8          // of ICMP
+	dest       netip.AddrPort // where it sends to; zero without ports
 }
 
 // source is what a tuple says of the side that sends.
 func source(tuple []byte) (s side) {
+	var to netip.Addr
+	var port uint16
+	defer func() {
+		if s.protocol.HasPorts() && to.IsValid() {
+			s.dest = netip.AddrPortFrom(to, port)
+		}
+	}()
 	attr.Each(tuple, func(kind uint16, value []byte) bool {
 		switch kind {
 		case ctaTupleIP:
 			attr.Each(value, func(kind uint16, value []byte) bool {
 				if kind == ctaIPv4Src || kind == ctaIPv6Src {
 					s.addr, _ = netip.AddrFromSlice(value)
+				} else if kind == ctaIPv4Dst || kind == ctaIPv6Dst {
+					to, _ = netip.AddrFromSlice(value)
 				}
 				return true
 			})
@@ -210,6 +224,8 @@ func source(tuple []byte) (s side) {
 				switch {
 				case kind == ctaProtoSrcPort && len(value) == 2:
 					s.port = binary.BigEndian.Uint16(value)
+				case kind == ctaProtoDstPort && len(value) == 2:
+					port = binary.BigEndian.Uint16(value)
 				case len(value) != 1:
 				case kind == ctaProtoNum:
 					s.protocol = traffic.Protocol(value[0])
@@ -274,7 +290,7 @@ func (t *Table) cutSome(ctx context.Context, conns []Conn) error {
 	}
 	messages := make([]netlink.Message, 0, len(conns)+1)
 	for _, c := range conns {
-		messages = append(messages, message(msgNew, 0, family(c.From), c.labels(bits(dataplane.LabelCut), bits(dataplane.LabelAllowed, dataplane.LabelHTTP, dataplane.LabelDNS, dataplane.LabelCut))))
+		messages = append(messages, message(msgNew, 0, family(c.From), c.labels(bits(dataplane.LabelCut), bits(dataplane.LabelAllowed, dataplane.LabelHTTP, dataplane.LabelDNS, dataplane.LabelHost, dataplane.LabelCut))))
 	}
 	// The kernel answers only what fails, and this at the end.
 	messages = append(messages, netlink.Message{Header: netlink.Header{

@@ -38,7 +38,7 @@ func (t *Table) concerned(ctx context.Context, addrs []netip.Addr) ([]Conn, erro
 // addresses are those that a scope is about, unless they are many or not known
 // one by one.
 func addresses(p *plan.Plan, scope plan.Scope) (addrs []netip.Addr, known bool) {
-	if scope.All || len(scope.Ranges) > 0 || len(scope.Local)+len(scope.Peers)+len(scope.Unknown) > manyAddrs {
+	if scope.All || scope.Hosts(p) || len(scope.Ranges) > 0 || len(scope.Local)+len(scope.Peers)+len(scope.Unknown) > manyAddrs {
 		return nil, false
 	}
 	set := map[netip.Addr]struct{}{}

@@ -34,11 +34,13 @@ type Watcher interface {
 // the present policies": the tables accept a packet whose connection carries it.
 // Cut marks a connection that Allowed was taken off while it lived. HTTP and DNS
 // mark connections that go to the node's proxy, Proxy those that it opens itself
-// with a pod's address.
+// with a pod's address. Host is to policies on hosts what Allowed is to those of
+// pods.
 const (
 	LabelAllowed = 127
 	LabelCut     = 126
 	LabelHTTP    = 125
 	LabelDNS     = 124
 	LabelProxy   = 123
+	LabelHost    = 122
 )

@@ -93,6 +93,17 @@ func (h Host) Classes() map[ClassID]traffic.Direction {
 	return found
 }
 
+// With is the host with the classes of another in the places that it names.
+func (h Host) With(o Host) Host {
+	to, from := h.fields(), o.fields()
+	for i := range to {
+		if *from[i].class != 0 {
+			*to[i].class = *from[i].class
+		}
+	}
+	return h
+}
+
 // String is "input 0000000a output 0000000b", "open" for a door where nothing is
 // asked.
 func (h Host) String() string {

@@ -113,7 +113,14 @@ func (d Diff) scopeOfTables() Scope {
 		}
 	}
 	d.scopeOfHeld(&s)
-	s.All = s.All || d.doors() > 0
+	s.All = s.All || len(d.Hosts)+len(d.Keep) > 0
+	for prefix := range d.Own {
+		if prefix.IsSingleIP() {
+			note(&s.Unknown, prefix.Addr()) // a pod that comes or goes
+		} else {
+			s.All = true
+		}
+	}
 	for _, e := range d.Wider {
 		s.All = s.All || e.Had && e.Has
 	}

@@ -188,7 +188,7 @@ func classRules(name, note string, s shape, w way) []text {
 			for _, v := range verdicts {
 				if s.sets[classSet{kind, v}] {
 					match := append(loadKey(kind, w), inSet(setName(name, kind, v)))
-					rules = append(rules, text{note, exprs(match, w.end(name, v, s.class.Audit))})
+					rules = append(rules, text{note, exprs(match, w.end(name, v, s.class))})
 				}
 			}
 		}
@@ -202,10 +202,10 @@ func classRules(name, note string, s shape, w way) []text {
 	ask(anyPeerKinds)
 	for _, v := range verdicts {
 		if s.sets[classSet{kindAny, v}] {
-			rules = append(rules, text{note, w.end(name, v, s.class.Audit)})
+			rules = append(rules, text{note, w.end(name, v, s.class)})
 		}
 	}
-	return append(rules, text{note, w.end(name, s.class.Default, s.class.Audit)})
+	return append(rules, text{note, w.end(name, s.class.Default, s.class)})
 }
 
 // verdicts are those that rows have. They are never about the same packet in one
@@ -218,10 +218,16 @@ var inspected = map[traffic.Verdict]int{traffic.InspectHTTP: dataplane.LabelHTTP
 // end carries a verdict out. Allowed is for the chain that called to go on; so
 // is what a class that is only audited denies, after it was noted. A connection
 // to be inspected gets its label and goes on too; a reply without one belongs to
-// a connection that began when it was not to be inspected, and ends.
-func (w way) end(class string, v traffic.Verdict, audit bool) []expr.Any {
+// a connection that began when it was not to be inspected, and ends. A class that
+// grants only gives its label.
+func (w way) end(class string, v traffic.Verdict, c *plan.Class) []expr.Any {
 	label, inspects := inspected[v]
+	audit := c.Audit
 	switch {
+	case c.Grants && v == traffic.Allow:
+		return exprs(setLabel(dataplane.LabelHost), giveBack())
+	case c.Grants:
+		return giveBack()
 	case v == traffic.Allow || inspects && audit:
 		return giveBack()
 	case inspects && w.suffix == "":

@@ -41,16 +41,25 @@ const auditPrefix = "audit: "
 
 // classComment lists a class's policies.
 func classComment(c *plan.Class) string {
-	if c.Audit {
+	switch {
+	case c.Audit:
 		return comment(auditPrefix, c.Policies)
+	case c.Grants:
+		return comment(grantsPrefix, c.Policies)
 	}
 	return comment("", c.Policies)
 }
 
+// grantsPrefix marks those of classes that grant.
+const grantsPrefix = "grants: "
+
 // commentedClass undoes classComment.
-func commentedClass(text string) (policies []string, audit bool) {
-	text, audit = strings.CutPrefix(text, auditPrefix)
-	return commentParts("", text), audit
+func commentedClass(text string) *plan.Class {
+	c := &plan.Class{}
+	text, c.Audit = strings.CutPrefix(text, auditPrefix)
+	text, c.Grants = strings.CutPrefix(text, grantsPrefix)
+	c.Policies = commentParts("", text)
+	return c
 }
 
 // cutShort is for a first part that is too long by itself.

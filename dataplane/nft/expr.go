@@ -109,6 +109,15 @@ func (o *original) encode() []byte {
 	return e
 }
 
+// Keys of ct expressions that Google's library has no names for, from the
+// kernel's nf_tables.h (NFT_CT_DST_IP and NFT_CT_DST_IP6, Linux 4.17).
+var ctDest = map[byte]expr.CtKey{unix.NFPROTO_IPV4: 20, unix.NFPROTO_IPV6: 22}
+
+// originalDest loads the address that a connection's first packet went to.
+func originalDest(f family) expr.Any {
+	return &original{expr.Ct{Key: ctDest[f.protocol], Register: reg1}}
+}
+
 // originalPort loads the port that a connection's first packet went to; of ICMP,
 // conntrack has its type and code there.
 func originalPort(register uint32) expr.Any {

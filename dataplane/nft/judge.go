@@ -48,19 +48,25 @@ func (r *ruleset) addReply() error {
 // What is neither returns, rule by rule, so that there is one jump at the end
 // and not one for each kind.
 func (r *ruleset) addTurned() error {
+	return r.addChain(chainTurned, "replies, and what may be one that is taken for a request", hook{}, turnedTo(chainReply)...)
+}
+
+// turnedTo leads to a chain for replies.
+func turnedTo(chain string) []text {
 	const ephemeral = 32768
 	original := func(parts ...[]expr.Any) []expr.Any {
 		return exprs(append(append([][]expr.Any{isOriginal()}, parts...), giveBack())...)
 	}
 	tcp := isProtocol(unix.IPPROTO_TCP)
-	return r.addChain(chainTurned, "replies, and what may be one that is taken for a request", hook{},
-		text{"conntrack knows nothing of it", exprs(hasState(stateInvalid|stateUntracked), giveBack())},
-		text{"", original(hasNotState(stateNew))},
-		text{"", original(isNotProtocol(unix.IPPROTO_TCP))},
-		text{"", original(tcp, hasFlag(flagSYN))},
-		text{"", original(tcp, portBetween(offsetDest, 0, ephemeral-1))},
-		text{"", original(tcp, portBetween(offsetSource, ephemeral, 65535))},
-		text{"", jump(chainReply)})
+	return []text{
+		{"conntrack knows nothing of it", exprs(hasState(stateInvalid|stateUntracked), giveBack())},
+		{"", original(hasNotState(stateNew))},
+		{"", original(isNotProtocol(unix.IPPROTO_TCP))},
+		{"", original(tcp, hasFlag(flagSYN))},
+		{"", original(tcp, portBetween(offsetDest, 0, ephemeral-1))},
+		{"", original(tcp, portBetween(offsetSource, ephemeral, 65535))},
+		{"", jump(chain)},
+	}
 }
 
 // passSelf passes a pod that talks to itself.

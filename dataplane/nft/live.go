@@ -50,7 +50,7 @@ func Shown(p *plan.Plan) *plan.Plan {
 	for id, class := range p.Classes {
 		c := *class
 		c.Filters, c.Learns = nil, nil
-		c.Policies, _ = commentedClass(classComment(class))
+		c.Policies = commentedClass(classComment(class)).Policies
 		shown.Classes[id] = &c
 	}
 	return &shown
@@ -88,6 +88,9 @@ func (r *ruleset) plan() (*plan.Plan, error) {
 		if err := r.locals(f, p); err != nil {
 			return nil, err
 		}
+	}
+	if err := r.readHosts(p); err != nil {
+		return nil, err
 	}
 	return p, r.classes(p)
 }
@@ -201,11 +204,11 @@ func (r *ruleset) classes(p *plan.Plan) error {
 // class reads what is in a class's rules and not in its sets: the default at the
 // end, and in front of it the row for everything.
 func (c *chain) class(name string, direction traffic.Direction) (*plan.Class, error) {
-	class := &plan.Class{Direction: direction, Rows: map[plan.Row]traffic.Verdict{}}
-	class.Policies, class.Audit = commentedClass(c.comment)
+	class := commentedClass(c.comment)
+	class.Direction, class.Rows = direction, map[plan.Row]traffic.Verdict{}
 	ends := map[string]traffic.Verdict{}
 	for _, v := range []traffic.Verdict{traffic.Allow, traffic.Deny} {
-		encoded, err := encodeExprs(request.end(name, v, class.Audit))
+		encoded, err := encodeExprs(request.end(name, v, class))
 		if err != nil {
 			return nil, err
 		}

@@ -35,7 +35,10 @@ func render(p *plan.Plan, options Options) (*ruleset, error) {
 		}
 	}
 	addAll(p.Local, r.addLocal)
-	return r, nil
+	if err := checkHosts(hostsOf(p), p.Classes); err != nil {
+		return nil, err
+	}
+	return r, r.addHosts(hostsOf(p), options.Proxy)
 }
 
 func addAll[K comparable, V any](entries map[K]V, add func(K, V)) {
@@ -93,6 +96,18 @@ func (r *ruleset) addLocal(addr netip.Addr, local plan.Local) {
 			r.addElement(mapOfPods(direction, f), element{key: key, data: string(hostOrder(uint32(id)))})
 		}
 	}
+}
+
+// checkHosts tells of a door whose class is not in the plan.
+func checkHosts(t hostTables, classes map[plan.ClassID]*plan.Class) error {
+	for d, h := range t.hosts {
+		for id, direction := range h.Classes() {
+			if class, ok := classes[id]; !ok || class.Direction != direction {
+				return fmt.Errorf("host %s: the plan has no %s class %s", d, direction, id)
+			}
+		}
+	}
+	return nil
 }
 
 // checkLocal tells of a pod whose class is not in the plan.

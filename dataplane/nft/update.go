@@ -14,7 +14,7 @@ import (
 // and one back.
 func (d *Dataplane) Update(ctx context.Context, diff plan.Diff, desired *plan.Plan) error {
 	var t transaction
-	if err := t.update(diff, desired); err != nil {
+	if err := t.update(diff, desired, d.options.Proxy); err != nil {
 		return fmt.Errorf("render change: %w", err)
 	}
 	if err := commit(ctx, d.conn, &t, true); err != nil {
@@ -24,7 +24,7 @@ func (d *Dataplane) Update(ctx context.Context, diff plan.Diff, desired *plan.Pl
 }
 
 // update renders only what the diff mentions, as it was and as it will be.
-func (t *transaction) update(diff plan.Diff, desired *plan.Plan) error {
+func (t *transaction) update(diff plan.Diff, desired *plan.Plan, proxy Proxy) error {
 	from, to := newRuleset(), newRuleset()
 	for _, r := range []*ruleset{from, to} {
 		r.exists = true
@@ -47,8 +47,27 @@ func (t *transaction) update(diff plan.Diff, desired *plan.Plan) error {
 		}
 	}
 	eachEdit(diff.Local, from, to, (*ruleset).addLocal)
+	if err := updateHosts(from, to, diff, desired, proxy); err != nil {
+		return err
+	}
 	t.change(from, to)
 	return nil
+}
+
+// updateHosts renders all of the hosts' chains and sets, as they were and as they
+// will be, if the diff mentions any.
+func updateHosts(from, to *ruleset, diff plan.Diff, desired *plan.Plan, proxy Proxy) error {
+	if len(diff.Hosts)+len(diff.Own)+len(diff.Keep) == 0 {
+		return nil
+	}
+	now := hostsOf(desired)
+	if err := checkHosts(now, desired.Classes); err != nil {
+		return err
+	}
+	if err := from.addHosts(now.before(diff), proxy); err != nil {
+		return err
+	}
+	return to.addHosts(now, proxy)
 }
 
 // eachEdit adds an entry's old value to what was and its new one to what will
@@ -103,7 +122,7 @@ func updateClass(from, to *ruleset, id plan.ClassID, e plan.ClassEdit) error {
 			return err
 		}
 	}
-	if e.Old != nil && e.New != nil && (e.Old.Direction != e.New.Direction || e.Old.Audit != e.New.Audit || !slices.Equal(e.Old.Policies, e.New.Policies)) {
+	if e.Old != nil && e.New != nil && (e.Old.Direction != e.New.Direction || e.Old.Audit != e.New.Audit || e.Old.Grants != e.New.Grants || !slices.Equal(e.Old.Policies, e.New.Policies)) {
 		return fmt.Errorf("class %s: became another class", id)
 	}
 	return nil

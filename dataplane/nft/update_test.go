@@ -103,7 +103,7 @@ func TestPodsTouchNoJumps(t *testing.T) {
 		{Local: map[netip.Addr]plan.Edit[plan.Local]{addr: {Old: p.Local[addr], Had: true}}},
 	} {
 		var tx transaction
-		if err := tx.update(diff, p); err != nil {
+		if err := tx.update(diff, p, Proxy{}); err != nil {
 			t.Fatal(err)
 		}
 		if tx.elements == 0 {

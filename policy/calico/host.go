@@ -39,7 +39,7 @@ func ReadHost(object *HostEndpoint) (*policy.Host, []policy.Gap, field.ErrorList
 		}
 		h.Ports = append(h.Ports, port)
 	}
-	gaps := []policy.Gap{{Field: path.Child("node").String(), Reason: "policies on hosts are evaluated and not enforced yet"}}
+	var gaps []policy.Gap
 	for i, name := range spec.Profiles {
 		if name != openProfile {
 			gaps = append(gaps, policy.Gap{

@@ -77,7 +77,7 @@ func TestReadHost(t *testing.T) {
 		for _, e := range errs {
 			problems = append(problems, e.Field)
 		}
-		for _, g := range gaps[1:] {
+		for _, g := range gaps {
 			problems = append(problems, "gap "+g.Field)
 		}
 		if got := strings.Join(problems, " "); got != row.problems {
