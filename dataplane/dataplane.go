@@ -30,6 +30,14 @@ type Watcher interface {
 	Changed() <-chan struct{}
 }
 
+// Doubter is a Dataplane that can leave off to trust LabelAllowed.
+type Doubter interface {
+	// Doubt with true has each packet judged by the plan, also those of
+	// connections with LabelAllowed, until Doubt with false. It takes as long as a
+	// small change, however many connections there are.
+	Doubt(ctx context.Context, on bool) error
+}
+
 // Bits of a connection's conntrack label. Allowed is a cache of "allowed under
 // the present policies": the tables accept a packet whose connection carries it.
 // Cut marks a connection that Allowed was taken off while it lived. HTTP and DNS

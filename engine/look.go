@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/bulkhead-dev/bulkhead/conntrack"
@@ -132,10 +133,11 @@ func (w *worker) looked(ctx context.Context, err error) error {
 	}
 	due := w.looks.due
 	w.looks.due, w.looks.running, w.looks.ripe = look{}, false, false
+	w.looks.settle(ctx)
+	err = errors.Join(err, w.trust(ctx))
 	for _, answer := range due.waiting {
 		answer <- err
 	}
-	w.looks.settle(ctx)
 	return err
 }
 

@@ -144,13 +144,20 @@ func (w *worker) enforce(ctx context.Context, diff plan.Diff) (plan.Scope, error
 		if diff.Empty() {
 			return plan.Scope{}, nil
 		}
-		err := w.Dataplane.Update(ctx, diff, w.compiler.Plan())
+		scope := w.index.Scope(diff)
+		err := w.doubt(ctx, scope)
 		if err == nil {
-			return w.index.Scope(diff), nil
+			err = w.Dataplane.Update(ctx, diff, w.compiler.Plan())
+		}
+		if err == nil {
+			return scope, nil
 		}
 		w.Log.Warn("tables did not take a change; comparing them as a whole", "node", w.Node, "error", err)
 	}
 	w.whole = true
+	if err := w.doubt(ctx, plan.Scope{All: true}); err != nil {
+		return plan.Scope{}, err
+	}
 	if err := w.Dataplane.Apply(ctx, w.compiler.Plan()); err != nil {
 		return plan.Scope{}, fmt.Errorf("bring tables to the plan: %w", err)
 	}

@@ -38,6 +38,7 @@ func (r *ruleset) addBase(node string, options Options) error {
 	r.addBaseSets()
 	for _, add := range []func() error{
 		r.addPeerChains, r.addReply, r.addTurned, r.addJudge, r.addRelated, r.addHeld,
+		func() error { return r.addTrusted(false) },
 		func() error { return r.addPrerouting(options.Proxy) },
 		func() error { return r.addOutput(options.Proxy) },
 		func() error { return r.addInspect(options.Proxy) },
@@ -99,7 +100,7 @@ func baseHook(number uint32) hook {
 func (r *ruleset) addPrerouting(p Proxy) error {
 	rules := []text{
 		{"not from another pod", exprs(isNotTCP(), jump(chainSource))},
-		{"connections that were judged and are allowed", exprs(hasLabel(dataplane.LabelAllowed), accept())},
+		trusted(),
 	}
 	rules = append(rules, p.fromNetwork()...)
 	rules = append(rules,
@@ -121,7 +122,7 @@ func (r *ruleset) addPrerouting(p Proxy) error {
 // addOutput is for what the node itself sends. To its own pods it may send
 // everything; its answers to a pod are the pod's connection.
 func (r *ruleset) addOutput(p Proxy) error {
-	rules := []text{{"connections that were judged and are allowed", exprs(hasLabel(dataplane.LabelAllowed), accept())}}
+	rules := []text{trusted()}
 	rules = append(rules, p.fromNode()...)
 	rules = append(rules,
 		text{"a reset that a deny sends", exprs(isProtocol(unix.IPPROTO_TCP), hasState(stateRelated), hasFlag(flagRST), accept())},

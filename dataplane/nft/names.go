@@ -33,6 +33,7 @@ const logLen = 128
 const (
 	chainPrerouting = "prerouting"
 	chainOutput     = "output"
+	chainTrusted    = "trusted"
 	chainRelated    = "related"
 	chainJudge      = "judge"
 	chainTurned     = "turned"

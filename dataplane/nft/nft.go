@@ -56,6 +56,8 @@ type Options struct {
 type Dataplane struct {
 	options Options
 	flags   uint32 // of the table
+	doubt   bool   // connections that were judged are judged again
+	applied bool   // the table is there as the last Apply left it, or an Update
 	netns   *namespace.Handle
 	conn    *netlink.Conn
 	watcher *watcher
@@ -103,6 +105,10 @@ func (d *Dataplane) Apply(ctx context.Context, desired *plan.Plan) error {
 		return fmt.Errorf("render plan: %w", err)
 	}
 	want.flags = d.flags
+	if err := want.addTrusted(d.doubt); err != nil {
+		return fmt.Errorf("render plan: %w", err)
+	}
+	d.applied = false
 	refused := false
 	for attempt := 0; ; attempt++ {
 		have, err := read(ctx, d.conn)
@@ -111,6 +117,7 @@ func (d *Dataplane) Apply(ctx context.Context, desired *plan.Plan) error {
 		}
 		t := bring(have, want, refused)
 		if len(t.messages) == 0 {
+			d.applied = true
 			return nil
 		}
 		if attempt == applyAttempts {
