@@ -2,6 +2,7 @@ package failure
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 )
@@ -74,4 +75,52 @@ func TestUpgradedToAnotherProgram(t *testing.T) {
 		s.do("start agent", engine.Start(t.Context(), command(program)...))
 		s.ready(shared.Node(1))
 	})
+}
+
+// earlier is a commit whose tables differ from today's: they have no owner, and
+// lead pods to their classes by jumps.
+const earlier = "4057b9d5cf7bdd78b55f678883d23953842157d8"
+
+// TestUpgradedFromEarlierTables: an agent takes over what another version left,
+// forward and back, without a gap.
+func TestUpgradedFromEarlierTables(t *testing.T) {
+	old := buildEarlier(t)
+	s := newScene(t)
+	engine := shared.Node(1).Engine()
+	const what = "agent replaced by an earlier version with other tables, and back"
+	for range 3 {
+		before := s.tables()
+		s.unharmed(what, func() {
+			s.do("stop agent", engine.Stop(t.Context(), 0))
+			s.do("start earlier agent", engine.Start(t.Context(), command(old)...))
+			s.ready(shared.Node(1))
+		})
+		if s.tables() == before {
+			t.Error("the earlier version has the same tables: this proves nothing")
+		}
+		s.unharmed(what, func() {
+			s.do("stop earlier agent", engine.Stop(t.Context(), 0))
+			s.do("start agent", engine.Start(t.Context(), command(program)...))
+			s.ready(shared.Node(1))
+		})
+	}
+}
+
+// tables is what node 1 has, without counters.
+func (s *scene) tables() string {
+	s.Helper()
+	out, err := shared.Node(1).Command(s.Context(), "nft", "-s", "-t", "list", "table", "inet", "bulkhead").Output()
+	s.do("list tables", err)
+	return string(out)
+}
+
+// buildEarlier builds the agent of the earlier commit.
+func buildEarlier(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	script := "git -C ../.. archive " + earlier + " | tar x -C " + dir + " && cd " + dir + " && go build -o bulkhead-earlier ./cmd/bulkhead"
+	if out, err := exec.CommandContext(t.Context(), "sh", "-ec", script).CombinedOutput(); err != nil {
+		t.Fatalf("build the agent of commit %s, which needs the repository's history: %v: %s", earlier, err, out)
+	}
+	return filepath.Join(dir, "bulkhead-earlier")
 }

@@ -1,6 +1,7 @@
 package failure
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -43,6 +44,7 @@ func (c Counts) plus(o Counts) Counts {
 		Answered: c.Answered + o.Answered, Lost: c.Lost + o.Lost,
 		Exchanged: c.Exchanged + o.Exchanged, Missed: c.Missed + o.Missed,
 		Tried: c.Tried + o.Tried, Leaked: c.Leaked + o.Leaked,
+		Errors: errors.Join(c.Errors, o.Errors),
 	}
 }
 

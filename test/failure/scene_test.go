@@ -28,6 +28,16 @@ type scene struct {
 	client    kubernetes.Interface
 	namespace string
 	traffic   *Traffic
+	allowed   End
+	denied    End
+	also      func() Counts // of other traffic, for the report; nil: there is none
+}
+
+// in is the same scene for a part of the test.
+func (s *scene) in(t *testing.T) *scene {
+	part := *s
+	part.T = t
+	return &part
 }
 
 func newScene(t *testing.T) *scene {
@@ -35,9 +45,10 @@ func newScene(t *testing.T) *scene {
 	s := newNamespace(t)
 	s.policy("default-deny", metav1.LabelSelector{}, "")
 	s.policy("allow", metav1.LabelSelector{MatchLabels: map[string]string{"app": "server"}}, "allowed")
-	server, allowed, denied := s.pod("server", 1), s.pod("allowed", 2), s.pod("denied", 2)
+	server := s.pod("server", 1)
+	s.allowed, s.denied = s.pod("allowed", 2), s.pod("denied", 2)
 	var err error
-	if s.traffic, err = StartTraffic(server, allowed, denied); err != nil {
+	if s.traffic, err = StartTraffic(server, s.allowed, s.denied); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.traffic.Stop)
@@ -132,6 +143,9 @@ func (s *scene) during(what string, event func()) suffered {
 	s.more(s.traffic.Counts(), 500)
 	c := suffered{Counts: s.traffic.Counts().Since(before)}
 	c.open, c.shut = s.traffic.Windows(before)
+	if s.also != nil {
+		c.Counts = c.Counts.plus(s.also())
+	}
 	s.Logf("%s: %d answered, %d lost within %v; %d exchanged, %d missed; %d tried, %d leaked within %v",
 		what, c.Answered, c.Lost, c.shut, c.Exchanged, c.Missed, c.Tried, c.Leaked, c.open)
 	if c.Errors != nil {
@@ -181,15 +195,7 @@ func (s *scene) policy(name string, subject metav1.LabelSelector, from string) {
 // pod makes a pod on a node and waits until it runs.
 func (s *scene) pod(name string, node int) End {
 	s.Helper()
-	second := int64(1)
-	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": name}},
-		Spec: corev1.PodSpec{
-			NodeSelector:                  map[string]string{corev1.LabelHostname: shared.Node(node).Name},
-			TerminationGracePeriodSeconds: &second,
-			Containers:                    []corev1.Container{{Name: "pause", Image: "agnhost"}},
-		},
-	}
+	pod := podOn(node, name, name)
 	s.await("pod "+name+" to be accepted", func() bool { // the service account may take a moment
 		_, err := s.client.CoreV1().Pods(s.namespace).Create(s.Context(), pod, metav1.CreateOptions{})
 		return err == nil
@@ -208,6 +214,18 @@ func (s *scene) pod(name string, node int) End {
 		s.Fatal(err)
 	}
 	return End{NetNS: place.NetNS, Addr: netip.MustParseAddr(address)}
+}
+
+func podOn(node int, name, app string) *corev1.Pod {
+	second := int64(1)
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": app}},
+		Spec: corev1.PodSpec{
+			NodeSelector:                  map[string]string{corev1.LabelHostname: shared.Node(node).Name},
+			TerminationGracePeriodSeconds: &second,
+			Containers:                    []corev1.Container{{Name: "pause", Image: "agnhost"}},
+		},
+	}
 }
 
 // status asks a node's agent.
