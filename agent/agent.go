@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -284,6 +285,7 @@ func (a *Agent) enforce(ctx context.Context, b Batch, number int) {
 	local, policies, exists := len(a.known.local), len(a.known.policies), a.known.node
 	a.mu.Unlock()
 	if first {
+		debug.FreeOSMemory() // of what a start takes, most is garbage by now
 		a.log.Info("enforcing", "node", a.options.Node, "pods", local, "policies", policies, "after", now.Sub(a.started))
 		if !exists {
 			a.log.Warn("no node of this name exists: is --node-name right?", "node", a.options.Node)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,6 +38,11 @@ bulkhead uninstall.`
 
 // agentAddress is where an agent listens if nobody says otherwise.
 const agentAddress = "127.0.0.1:9477"
+
+// garbage is how much of it may pile up, in percent of what is in use. Most of
+// what an agent has in use is what exists in the cluster, and stays; it makes
+// little garbage once it has read that, so memory is dearer than collecting.
+const garbage = 50
 
 // agentFlags are what the agent is told on the command line.
 type agentFlags struct {
@@ -177,6 +183,9 @@ func (f *agentFlags) logger(w io.Writer) *slog.Logger {
 }
 
 func (f *agentFlags) run(ctx context.Context, stderr io.Writer) (err error) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	log := f.logger(stderr)
 	options := agent.Options{
 		Node: f.node, Version: version(), Log: log,

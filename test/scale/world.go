@@ -103,10 +103,14 @@ func (w *world) pod(n int) *corev1.Pod {
 // newPod is a pod as large as those of a usual Deployment are.
 func (w *world) newPod(n int, namespace, name, app string) *corev1.Pod {
 	yes, grace := true, int64(30)
-	p := &corev1.Pod{ObjectMeta: w.meta("Pod", n, namespace, name, map[string]string{
+	labels := map[string]string{
 		"app": app, "app.kubernetes.io/name": app, "app.kubernetes.io/part-of": namespace,
-		"pod-template-hash": "7d9c5b8f6d", "version": fmt.Sprintf("v%d", n%3),
-	})}
+		"pod-template-hash": "7d9c5b8f6d", "version": fmt.Sprintf("v%d", n%w.namespaces%3),
+	}
+	if app == "app-3" { // as a StatefulSet labels them, each by itself
+		labels["statefulset.kubernetes.io/pod-name"] = name
+	}
+	p := &corev1.Pod{ObjectMeta: w.meta("Pod", n, namespace, name, labels)}
 	p.GenerateName = app + "-7d9c5b8f6d-"
 	p.Annotations = map[string]string{"prometheus.io/scrape": "true", "prometheus.io/port": "9090"}
 	p.OwnerReferences = []metav1.OwnerReference{{
