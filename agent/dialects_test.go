@@ -2,7 +2,10 @@ package agent
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -164,5 +167,28 @@ func TestNeedsOfPolicies(t *testing.T) {
 	}
 	if len(n.of) != 0 || n.has(all) {
 		t.Errorf("needs of policies that are gone: %v", n)
+	}
+}
+
+// Metrics tell the tables of an API server apart by their names.
+func TestTablesHaveNamesOfTheirOwn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	text := "{clusters: [{name: c, cluster: {server: 'https://192.0.2.1'}}], contexts: [{name: c, context: {cluster: c}}], current-context: c}"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	client, err := kube.Connect(path, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, state := range FromKube(client, "n1", nil, slog.New(slog.DiscardHandler)).Status().Tables {
+		if seen[state.Kind] {
+			t.Errorf("two tables are %s", state.Kind)
+		}
+		seen[state.Kind] = true
+	}
+	if want := len(manifest.DefinedKinds()) + 4; len(seen) < want {
+		t.Errorf("%d tables, want %d at least", len(seen), want)
 	}
 }

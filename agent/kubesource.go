@@ -29,6 +29,7 @@ type kubeSource struct {
 	// What is followed on demand.
 	accounts   *kube.Table[*cluster.ServiceAccount]
 	otherNodes *kube.Table[*cluster.Node]
+	services   *kube.Services
 
 	needs *needs
 	held  Batch // what was taken and not given yet
@@ -54,6 +55,7 @@ func FromKube(client *kube.Client, node string, conditions *kube.Conditions, log
 		dialects:   newDialects(feed, conditions),
 		accounts:   feed.ServiceAccounts(),
 		otherNodes: feed.OtherNodes(node),
+		services:   feed.Services(),
 		needs:      newNeeds(),
 	}
 }
@@ -108,6 +110,7 @@ func (s *kubeSource) take() Batch {
 	maps.Copy(b.Nodes, taken(&b, s.otherNodes, clusterWide, NotUnderstood))
 	b.Accounts = taken(&b, s.accounts, name, NotUnderstood)
 	b.Policies = taken(&b, s.policies, networkPolicy, PartlyEnforced)
+	b.Services = s.services.Take()
 	s.dialects.take(&b)
 	return b
 }
@@ -120,7 +123,8 @@ func (s *kubeSource) wanting() bool {
 	}
 	s.accounts.Want(s.needs.has(needAccounts))
 	s.otherNodes.Want(s.needs.has(needNodes))
-	for _, state := range []kube.State{s.accounts.State(), s.otherNodes.State()} {
+	s.services.Want(s.needs.has(needServices))
+	for _, state := range append(s.services.States(), s.accounts.State(), s.otherNodes.State()) {
 		if !state.Synced && state.Lost == "" {
 			return true
 		}

@@ -65,7 +65,7 @@ var (
 	readyDesc    = desc("ready", "1 once all that the source told at first is in force.")
 	localPods    = desc("local_pods", "Pods of this node on the pod network.")
 	nodeExists   = desc("node_exists", "1 if the cluster has a node of this agent's name.")
-	policies     = desc("policies", "Policies known in the cluster.")
+	policies     = desc("policies", "Policies known in the cluster.", "dialect", "kind")
 	isolated     = desc("isolated_addresses", "Addresses of this node's pods that a policy selects.")
 	faults       = desc("faulty_objects", "Objects with something wrong in them, by reason.", "reason")
 	lastChange   = desc("last_commit_timestamp_seconds", "When the kernel took a change last; 0: not yet.")
@@ -104,10 +104,12 @@ func (c stateCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(buildInfo, 1, a.options.Version, a.options.Node)
 	gauge(readyDesc, truth(a.Ready()))
 	a.mu.Lock()
-	local, all, exists := len(a.known.local), len(a.known.policies), a.known.node
+	local, kinds, exists := len(a.known.local), kindsOf(a.known.policies), a.known.node
 	a.mu.Unlock()
 	gauge(localPods, float64(local))
-	gauge(policies, float64(all))
+	for _, k := range kinds {
+		gauge(policies, float64(k.Count), k.Dialect, k.Kind)
+	}
 	gauge(nodeExists, truth(exists))
 	count := map[Reason]int{NotEnforced: 0, PartlyEnforced: 0, NotSupported: 0, NotUnderstood: 0, AddressShared: 0}
 	for _, f := range a.faults.list() {

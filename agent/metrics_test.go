@@ -39,7 +39,7 @@ func TestMetricsSayWhatIsGoingOn(t *testing.T) {
 		`bulkhead_build_info{node="n1",version="v0"} 1`,
 		`bulkhead_ready 1`,
 		`bulkhead_local_pods 1`,
-		`bulkhead_policies 1`,
+		`bulkhead_policies{dialect="kubernetes",kind="NetworkPolicy"} 1`,
 		`bulkhead_isolated_addresses 1`,
 		`bulkhead_node_exists 0`,
 		`bulkhead_up_to_date 1`,

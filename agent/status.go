@@ -11,6 +11,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/cluster"
 	"github.com/bulkhead-dev/bulkhead/neighbour"
 	"github.com/bulkhead-dev/bulkhead/plan"
+	"github.com/bulkhead-dev/bulkhead/policy"
 )
 
 // Status is what an agent says of its node.
@@ -32,15 +33,38 @@ type Status struct {
 	Sources SourceCheck `json:"sources"`
 	// Policies are all that the source has; those that select a pod of this
 	// node are named with the pod.
-	Policies int         `json:"policies"`
-	Pods     []PodStatus `json:"pods"`
-	Faults   []OpenFault `json:"faults"`
+	Policies int `json:"policies"`
+	// Kinds are how many policies there are of each dialect and kind.
+	Kinds  []PolicyKind `json:"policyKinds"`
+	Pods   []PodStatus  `json:"pods"`
+	Faults []OpenFault  `json:"faults"`
 	// Problems are of the node itself.
 	Problems []NodeProblem `json:"problems,omitempty"`
 	// Neighbours are other policy engines that filter on this node.
 	Neighbours []neighbour.Engine `json:"neighbours,omitempty"`
 	// Refused: the agent does nothing because of them.
 	Refused bool `json:"refused,omitempty"`
+}
+
+// PolicyKind is how many policies of a kind there are; objects of several policies
+// count as many.
+type PolicyKind struct {
+	Dialect string `json:"dialect"`
+	Kind    string `json:"kind"`
+	Count   int    `json:"count"`
+}
+
+// kindsOf counts policies, sorted by dialect and kind.
+func kindsOf[V any](policies map[policy.Ref]V) []PolicyKind {
+	counts := map[policy.Ref]int{} // by what all of a kind share
+	for ref := range policies {
+		counts[policy.Ref{Dialect: ref.Dialect, Kind: ref.Kind}]++
+	}
+	kinds := make([]PolicyKind, 0, len(counts))
+	for _, ref := range slices.SortedFunc(maps.Keys(counts), policy.Ref.Compare) {
+		kinds = append(kinds, PolicyKind{ref.Dialect.String(), ref.Kind, counts[ref]})
+	}
+	return kinds
 }
 
 // PodStatus is how a pod of this node is protected.
@@ -75,6 +99,7 @@ func (a *Agent) Status(ctx context.Context) (Status, error) {
 	a.mu.Lock()
 	status.Mode = modeOf(a.audit)
 	status.Ready, status.NodeExists, status.Policies = a.ready, a.known.node, len(a.known.policies)
+	status.Kinds = kindsOf(a.known.policies)
 	local := slices.SortedFunc(maps.Values(a.known.local), func(x, y *cluster.Pod) int {
 		return cmp.Or(cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Name.Name, y.Name.Name))
 	})

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bulkhead-dev/bulkhead/policy"
 	"github.com/bulkhead-dev/bulkhead/printer"
 )
 
@@ -60,7 +61,7 @@ func (s Status) head() [][]printer.Cell {
 		{bold("tables"), state},
 		{bold("starts"), s.Held.cell()},
 		{bold("sources"), s.Sources.cell()},
-		{bold("policies"), plain(fmt.Sprintf("%d in the cluster", s.Policies))},
+		{bold("policies"), plain(fmt.Sprintf("%d in the cluster", s.Policies) + kindsText(s.Kinds))},
 		{},
 	}
 }
@@ -131,6 +132,22 @@ func (p Protection) cell() printer.Cell {
 		return printer.Cell{Text: "audit " + policies, Style: printer.Yellow}
 	}
 	return printer.Cell{Text: policies, Style: printer.Green}
+}
+
+// kindsText is ": 2 NetworkPolicy, 1 NetworkPolicy (calico)".
+func kindsText(kinds []PolicyKind) string {
+	var words []string
+	for _, k := range kinds {
+		word := fmt.Sprintf("%d %s", k.Count, k.Kind)
+		if k.Dialect == policy.Calico.String() {
+			word += " (calico)" // whose names others have too
+		}
+		words = append(words, word)
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(words, ", ")
 }
 
 func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }

@@ -15,6 +15,7 @@ func TestStatusAsATable(t *testing.T) {
 	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.Local)
 	fine := Status{
 		Node: "n1", Version: "v1", Started: at, Ready: true, NodeExists: true, Policies: 3,
+		Kinds:  []PolicyKind{{"kubernetes", "NetworkPolicy", 1}, {"calico", "NetworkPolicy", 2}},
 		Source: SourceStatus{Name: "https://api", Tables: []kube.State{{Kind: "Pod"}}},
 		Kernel: KernelState{Changed: at},
 		Pods: []PodStatus{
@@ -29,7 +30,7 @@ func TestStatusAsATable(t *testing.T) {
 		want     []string
 	}{
 		{"fine", func(*Status) {}, true, []string{
-			"node      n1\n", "in force since 2026-03-04 05:06:07\n", "policies  3 in the cluster\n",
+			"node      n1\n", "in force since 2026-03-04 05:06:07\n", "policies  3 in the cluster: 1 NetworkPolicy, 2 NetworkPolicy (calico)\n",
 			"POD     ADDRESSES         INGRESS  EGRESS  SINCE\n",
 			"a/open  10.0.0.1,fd00::1  open     open\n",
 			"a/shut                    a/x,a/y  open    2026-03-04 05:06:07\n",

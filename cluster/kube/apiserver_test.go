@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -62,6 +63,8 @@ var lists = map[string]func() runtime.Object{
 	"pods":            func() runtime.Object { return &corev1.PodList{} },
 	"serviceaccounts": func() runtime.Object { return &corev1.ServiceAccountList{} },
 	"namespaces":      func() runtime.Object { return &corev1.NamespaceList{} },
+	"services":        func() runtime.Object { return &corev1.ServiceList{} },
+	"endpointslices":  func() runtime.Object { return &discoveryv1.EndpointSliceList{} },
 	"nodes":           func() runtime.Object { return &corev1.NodeList{} },
 	"networkpolicies": func() runtime.Object { return &networkingv1.NetworkPolicyList{} },
 }
@@ -269,7 +272,7 @@ func respond(w http.ResponseWriter, status int, object runtime.Object) {
 func encoder(media string) runtime.Encoder {
 	info, _ := runtime.SerializerInfoForMediaType(codecs.SupportedMediaTypes(), media)
 	return codecs.WithoutConversion().EncoderForVersion(info.Serializer, schema.GroupVersions{
-		corev1.SchemeGroupVersion, networkingv1.SchemeGroupVersion, eventsv1.SchemeGroupVersion,
+		corev1.SchemeGroupVersion, networkingv1.SchemeGroupVersion, eventsv1.SchemeGroupVersion, discoveryv1.SchemeGroupVersion,
 	})
 }
 

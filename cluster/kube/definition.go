@@ -29,6 +29,7 @@ func FollowDefined[V any](f *Feed, d Definition, read func(*Custom) Reading[V], 
 	}
 	t := newTable(f, versions[0], func(object metav1.Object) Reading[V] { return read(object.(*Custom)) }, same)
 	t.kind.APIVersion = d.Group + "/" + d.Versions[0]
+	t.state.Kind = d.Kind + "." + d.Group // several groups may have kinds of one name
 	t.gate = newGate(t, "not installed")
 	f.whileDefined(d.name(), t.gate)
 	f.add(&follower{resource: versions[0], others: versions[1:], sink: t, gate: t.gate}, t.State)

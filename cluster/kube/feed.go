@@ -106,12 +106,14 @@ func (f *Feed) Node(name string) *Table[*cluster.Node] {
 
 // OtherNodes follows, on demand, all nodes but one.
 func (f *Feed) OtherNodes(name string) *Table[*cluster.Node] {
-	return FollowOnDemand(f, f.client.Nodes(), func(object metav1.Object) Reading[*cluster.Node] {
+	t := FollowOnDemand(f, f.client.Nodes(), func(object metav1.Object) Reading[*cluster.Node] {
 		if object.GetName() == name {
 			return Reading[*cluster.Node]{Skip: true}
 		}
 		return readNode(object)
 	}, sameNode)
+	t.state.Kind = "OtherNode" // beside that of Node
+	return t
 }
 
 func readNode(object metav1.Object) Reading[*cluster.Node] {

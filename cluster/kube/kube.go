@@ -21,6 +21,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -42,7 +43,7 @@ var (
 
 func init() {
 	for _, add := range []func(*runtime.Scheme) error{
-		corev1.AddToScheme, networkingv1.AddToScheme, eventsv1.AddToScheme, appsv1.AddToScheme,
+		corev1.AddToScheme, networkingv1.AddToScheme, eventsv1.AddToScheme, appsv1.AddToScheme, discoveryv1.AddToScheme,
 	} {
 		utilruntime.Must(add(scheme))
 	}
@@ -56,6 +57,7 @@ type Client struct {
 	networking rest.Interface
 	events     rest.Interface
 	apps       rest.Interface
+	discovery  rest.Interface
 	custom     rest.Interface // any group, in JSON: what definitions make has no protobuf
 }
 
@@ -104,6 +106,7 @@ func newClient(config *rest.Config) (*Client, error) {
 		{networkingv1.SchemeGroupVersion, &c.networking},
 		{eventsv1.SchemeGroupVersion, &c.events},
 		{appsv1.SchemeGroupVersion, &c.apps},
+		{discoveryv1.SchemeGroupVersion, &c.discovery},
 	} {
 		client, err := groupClient(config, group.version)
 		if err != nil {

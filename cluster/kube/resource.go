@@ -4,6 +4,7 @@ import (
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -70,6 +71,22 @@ func (c *Client) Node(name string) Resource {
 	return Resource{
 		Kind: "Node", client: c.core, name: "nodes", fields: fields.OneTermEqualSelector("metadata.name", name),
 		newList: func() runtime.Object { return &corev1.NodeList{} },
+	}
+}
+
+// Services are all services.
+func (c *Client) Services() Resource {
+	return Resource{
+		Kind: "Service", client: c.core, name: "services", fields: fields.Everything(),
+		newList: func() runtime.Object { return &corev1.ServiceList{} },
+	}
+}
+
+// EndpointSlices are all parts of where services lead.
+func (c *Client) EndpointSlices() Resource {
+	return Resource{
+		Kind: "EndpointSlice", client: c.discovery, name: "endpointslices", fields: fields.Everything(),
+		newList: func() runtime.Object { return &discoveryv1.EndpointSliceList{} },
 	}
 }
 

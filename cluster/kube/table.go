@@ -72,6 +72,8 @@ type entry[V any] struct {
 
 // State is how a table stands to its API server.
 type State struct {
+	// Kind tells the tables of a feed apart; kinds that definitions make have
+	// their group behind them.
 	Kind     string `json:"kind"`
 	Objects  int    `json:"objects"`
 	Synced   bool   `json:"synced"`   // a complete list was seen

@@ -121,7 +121,8 @@ func TestManifestAsksForLittle(t *testing.T) {
 		}
 	}
 	want := []string{
-		"list,watch pods.", "list,watch namespaces.", "list,watch nodes.", "list,watch serviceaccounts.",
+		"list,watch pods.", "list,watch namespaces.", "list,watch nodes.", "list,watch serviceaccounts.", "list,watch services.",
+		"list,watch endpointslices.discovery.k8s.io",
 		"list,watch customresourcedefinitions.apiextensions.k8s.io",
 		"list,watch networkpolicies.networking.k8s.io", "create events.events.k8s.io",
 	}
