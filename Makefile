@@ -68,3 +68,4 @@ include test/cluster/cluster.mk
 include test/failure/failure.mk
 include test/scale/scale.mk
 include test/failure/podstart/podstart.mk
+include test/nri/nri.mk

@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -58,6 +59,8 @@ type Options struct {
 	Check func(ctx context.Context) ([]nft.Problem, error)
 	// Hold is what to do with addresses of pods that are not known yet.
 	Hold Hold
+	// Runtime is the container runtime, which knows of pods before the API does.
+	Runtime Runtime
 	// AnySource: the dataplane lets pods send from addresses not their own.
 	AnySource bool
 	// Proxies are opened when the engine is there, for policies that ask for the
@@ -81,6 +84,7 @@ type Agent struct {
 	company company
 	holding holding
 	spoofed sum
+	early   early
 	health  health
 
 	mu       sync.Mutex
@@ -95,7 +99,8 @@ type Agent struct {
 
 // known is what the source told, as far as a status has it.
 type known struct {
-	local    map[cluster.Name]*cluster.Pod // pods of this node
+	local    map[cluster.Name]*cluster.Pod // pods of this node, as the engine has them
+	told     map[cluster.Name]*cluster.Pod // the same as the source told them
 	policies map[policy.Ref]time.Time      // since when they are in force; zero: not yet
 	node     bool                          // this node exists
 }
@@ -108,7 +113,10 @@ func New(options Options) *Agent {
 		started: time.Now(),
 		faults:  newFaultBook(options.Log, options.Warn),
 		working: map[int]time.Time{}, unproven: map[policy.Ref]int{},
-		known: known{local: map[cluster.Name]*cluster.Pod{}, policies: map[policy.Ref]time.Time{}},
+		early: early{addrs: map[cluster.Name][]netip.Addr{}, news: make(chan struct{})},
+		known: known{
+			local: map[cluster.Name]*cluster.Pod{}, told: map[cluster.Name]*cluster.Pod{}, policies: map[policy.Ref]time.Time{},
+		},
 	}
 	a.metrics = newMetrics(a)
 	a.kernel = newRecorder(options.Dataplane, options.Connections, a.metrics)
@@ -151,6 +159,9 @@ func (a *Agent) Run(ctx context.Context) error {
 		defer proxies.Close()
 	}
 	running.Go(func() { a.keepLooking(ctx) })
+	if a.options.Runtime.Socket != "" {
+		running.Go(func() { a.followRuntime(ctx) })
+	}
 	if a.options.Denials != nil {
 		running.Go(func() { a.readDenials(ctx) })
 	}
@@ -250,15 +261,18 @@ func (a *Agent) takeCluster(b Batch) {
 	}
 	for name, p := range b.Pods {
 		delete(a.known.local, name)
-		if p == nil {
+		delete(a.known.told, name)
+		switch {
+		case p == nil:
+			delete(a.early.addrs, name)
 			a.engine.DeletePod(name)
-			continue
-		}
-		a.engine.SetPod(p)
-		if p.Node == a.options.Node && !p.HostNetwork {
-			a.known.local[name] = p
+		case p.Node == a.options.Node && !p.HostNetwork:
+			a.setPod(p)
+		default:
+			a.engine.SetPod(p)
 		}
 	}
+	a.early.tell()
 }
 
 // enforce waits until the kernel has the batch. The next batch does not wait for
@@ -273,6 +287,7 @@ func (a *Agent) enforce(ctx context.Context, b Batch, number int) {
 	a.mu.Lock()
 	first := !a.ready
 	a.ready = true
+	a.early.tell()
 	for ref, told := range a.unproven {
 		if told > number {
 			continue

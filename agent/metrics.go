@@ -18,6 +18,7 @@ type metrics struct {
 	cutSeconds    prometheus.Histogram
 	denied        *deniedCounts
 	latency       prometheus.Histogram
+	podStart      prometheus.Histogram
 }
 
 func newMetrics(a *Agent) *metrics {
@@ -46,9 +47,13 @@ func newMetrics(a *Agent) *metrics {
 			Name: "bulkhead_change_latency_seconds", Buckets: fine,
 			Help: "Time from a change's arrival on this node until it was in force.",
 		}),
+		podStart: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "bulkhead_pod_start_delay_seconds", Buckets: fine,
+			Help: "Time that the container runtime held a pod's containers back until its policies were in force.",
+		}),
 	}
 	m.denied = newDeniedCounts(a.options.Dataplane)
-	m.registry.MustRegister(m.denied, heldCollector{a}, spoofedCollector{a}, m.commits, m.commitSeconds, m.elements, m.cutSeconds, m.latency, stateCollector{a},
+	m.registry.MustRegister(m.denied, heldCollector{a}, spoofedCollector{a}, m.commits, m.commitSeconds, m.elements, m.cutSeconds, m.latency, m.podStart, stateCollector{a},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -31,6 +31,9 @@ type Status struct {
 	Held HeldStatus `json:"held"`
 	// Sources is whether pods can send in each other's name.
 	Sources SourceCheck `json:"sources"`
+	// Runtime is the container runtime that tells of pods before they run;
+	// empty: none does.
+	Runtime string `json:"runtime,omitempty"`
 	// Policies are all that the source has; those that select a pod of this
 	// node are named with the pod.
 	Policies int `json:"policies"`
@@ -95,6 +98,7 @@ func (a *Agent) Status(ctx context.Context) (Status, error) {
 	}
 	status.Problems = a.health.get()
 	status.Held, status.Sources = a.heldStatus(), a.sourceStatus()
+	status.Runtime = a.runtimeStatus()
 	status.Neighbours, status.Refused = a.company.get()
 	a.mu.Lock()
 	status.Mode = modeOf(a.audit)

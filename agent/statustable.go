@@ -60,6 +60,7 @@ func (s Status) head() [][]printer.Cell {
 		{bold("source"), s.Source.cell()},
 		{bold("tables"), state},
 		{bold("starts"), s.Held.cell()},
+		{bold("runtime"), runtimeCell(s.Runtime)},
 		{bold("sources"), s.Sources.cell()},
 		{bold("policies"), plain(fmt.Sprintf("%d in the cluster", s.Policies) + kindsText(s.Kinds))},
 		{},

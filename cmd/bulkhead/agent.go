@@ -17,6 +17,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/bulkhead-dev/bulkhead/agent"
+	"github.com/bulkhead-dev/bulkhead/agent/nri"
 	"github.com/bulkhead-dev/bulkhead/cluster"
 	"github.com/bulkhead-dev/bulkhead/cluster/kube"
 	"github.com/bulkhead-dev/bulkhead/conntrack"
@@ -56,6 +57,7 @@ type agentFlags struct {
 	sourceCheck                 string
 	proxy, stateDir, refusal    string
 	nameGrace                   time.Duration
+	nri, nriSocket              string
 	logFormat                   string
 	logLevel                    slog.Level
 }
@@ -94,6 +96,8 @@ func (f *agentFlags) add(cmd *cobra.Command) {
 	enforce.flags.StringVar(&f.hold, "hold", choiceAuto, "`auto|off`: addresses of this node's pods are shut off until it is known which pod has them, or not")
 	enforce.flags.StringSliceVar(&f.podCIDRs, "pod-cidr", nil, "the addresses that this node gives to its pods, for --hold; without it, those of the node's spec.podCIDRs")
 	enforce.flags.StringVar(&f.sourceCheck, "source-check", choiceAuto, "`auto|off`: stop what pods send from addresses that are not their own, or not")
+	enforce.flags.StringVar(&f.nri, "nri", choiceAuto, "`auto|on|off`: hear of pods from the container runtime before they run; auto where its socket is")
+	enforce.flags.StringVar(&f.nriSocket, "nri-socket", nri.Socket, "the container runtime's `SOCKET` for its plugins")
 	enforce.flags.BoolVar(&f.guard, "guard", true, "let nobody else change or flush the tables, where the kernel can (Linux 6.9); otherwise what others change is put back")
 	content := newFlagGroup("Names and HTTP")
 	content.flags.StringVar(&f.proxy, "proxy", choiceAuto, "`auto|off`: connections whose content policies ask for go through a proxy in this process, or are denied")
@@ -119,6 +123,8 @@ func (f *agentFlags) check() error {
 		return fmt.Errorf("unknown mode %q: use %s or %s", f.mode, cluster.ModeEnforce, cluster.ModeAudit)
 	case f.hold != choiceAuto && f.hold != choiceOff:
 		return fmt.Errorf("unknown choice --hold %q: use %s or %s", f.hold, choiceAuto, choiceOff)
+	case f.nri != choiceAuto && f.nri != choiceOn && f.nri != choiceOff:
+		return fmt.Errorf("unknown choice --nri %q: use %s, %s or %s", f.nri, choiceAuto, choiceOn, choiceOff)
 	case f.sourceCheck != choiceAuto && f.sourceCheck != choiceOff:
 		return fmt.Errorf("unknown choice --source-check %q: use %s or %s", f.sourceCheck, choiceAuto, choiceOff)
 	case f.proxy != choiceAuto && f.proxy != choiceOff:
@@ -133,10 +139,11 @@ func (f *agentFlags) check() error {
 	return nil
 }
 
-// The choices of --hold and --source-check.
+// The choices of --hold, --source-check and --nri.
 const (
 	choiceAuto = "auto"
 	choiceOff  = "off"
+	choiceOn   = "on"
 )
 
 // The choices of --dns-refusal.
@@ -193,6 +200,9 @@ func (f *agentFlags) run(ctx context.Context, stderr io.Writer) (err error) {
 	}
 	if options.Hold.PodCIDRs, err = f.prefixes(); err != nil {
 		return badInput(err)
+	}
+	if f.nri != choiceOff {
+		options.Runtime = agent.Runtime{Socket: f.nriSocket, Required: f.nri == choiceOn}
 	}
 	var background []func(context.Context)
 	if options.Source, err = f.source(log, &options, &background); err != nil {
