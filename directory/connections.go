@@ -15,7 +15,7 @@ import (
 // Connections are the ways from one place to another: one for each address
 // family that both have, and to a service one for each backend. The port is a
 // number, or a name that the destination has for it; it is empty for protocols
-// without ports.
+// without ports; of ICMP and ICMPv6 it is the echo request.
 func (d *Directory) Connections(from, to Place, protocol traffic.Protocol, port string) ([]verdict.Connection, error) {
 	if from.Service != nil {
 		return nil, fmt.Errorf("%s does not open connections: name one of its pods", from)
@@ -40,7 +40,11 @@ func (d *Directory) Connections(from, to Place, protocol traffic.Protocol, port 
 		list = append(list, between(from, end, protocol)...)
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("%s and %s have no address family in common", from, to)
+		over := ""
+		if protocol.HasTypes() {
+			over = " that " + protocol.String() + " goes over"
+		}
+		return nil, fmt.Errorf("%s and %s have no address family in common%s", from, to, over)
 	}
 	return list, nil
 }
@@ -51,12 +55,24 @@ type end struct {
 	port uint16
 }
 
+// echo is what ping sends: the type that is asked about where a protocol has
+// types (RFC 792, RFC 4443).
+var echo = map[traffic.Protocol]uint16{
+	traffic.ICMP:   traffic.ICMPPort(8, 0),
+	traffic.ICMPv6: traffic.ICMPPort(128, 0),
+}
+
+// goesOver tells whether a protocol goes over IPv4, or over IPv6.
+func goesOver(protocol traffic.Protocol, four bool) bool {
+	return !protocol.HasTypes() || four == (protocol == traffic.ICMP)
+}
+
 // between are the connections for each family that both ends have.
 func between(from Place, to end, protocol traffic.Protocol) []verdict.Connection {
 	var list []verdict.Connection
 	for _, b := range onePerFamily(to.Addrs) {
 		for _, a := range onePerFamily(from.Addrs) {
-			if a.Is4() == b.Is4() {
+			if a.Is4() == b.Is4() && goesOver(protocol, a.Is4()) {
 				list = append(list, verdict.Connection{From: from.at(a), To: to.at(b), Protocol: protocol, Port: to.port})
 			}
 		}
@@ -79,7 +95,7 @@ func (d *Directory) ends(to Place, protocol traffic.Protocol, port string) ([]en
 		return d.backends(to, protocol, port)
 	}
 	if port == "" {
-		return []end{{Place: to}}, nil
+		return []end{{to, echo[protocol]}}, nil
 	}
 	numbers, err := portNumbers(to, protocol, port)
 	ends := make([]end, len(numbers))

@@ -171,3 +171,21 @@ func TestColoursKeepTheLayout(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestPingAsksForTheEchoRequest, which a rule may name by its type.
+func TestPingAsksForTheEchoRequest(t *testing.T) {
+	for kind, want := range map[uint8]traffic.Verdict{8: traffic.Allow, 0: traffic.Deny} {
+		set := closed("app=web", "")
+		for _, p := range set.Policies {
+			number := traffic.ICMPPort(kind, 0)
+			p.Ingress.Rules = []policy.Rule{{Action: policy.Allow, AnyPeer: true, Ports: []policy.Port{{Protocol: traffic.ICMP, Typed: true, From: number, To: number}}}}
+		}
+		x, err := New(plan(), set, Question{From: "default/client", To: "shop/web", Protocol: traffic.ICMP})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x.Verdict != want || !strings.Contains(table(t, x, false), "ICMP echo request") {
+			t.Errorf("with a rule for type %d:\n%s", kind, table(t, x, false))
+		}
+	}
+}

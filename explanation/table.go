@@ -52,7 +52,10 @@ func (x *Explanation) count() string {
 func connection(w Way) string { return fmt.Sprintf("%s -> %s", w.From, w.To) }
 
 func port(protocol traffic.Protocol, number uint16) string {
-	if number == 0 {
+	switch {
+	case protocol.HasTypes():
+		return protocol.String() + " echo request" // what the directory asks about
+	case number == 0:
 		return protocol.String()
 	}
 	return fmt.Sprintf("%s %d", protocol, number)
