@@ -1,8 +1,10 @@
 package kube
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"time"
 
@@ -44,7 +46,17 @@ func (r Resource) watch(ctx context.Context, version string) (*restwatch.Decoder
 	if err != nil {
 		return nil, err
 	}
-	frames := info.StreamSerializer.Framer.NewFrameReader(body)
+	frames := info.StreamSerializer.Framer.NewFrameReader(buffered{bufio.NewReaderSize(body, readAhead), body})
 	events := streaming.NewDecoder(frames, info.StreamSerializer.Serializer)
 	return restwatch.NewDecoder(events, objects), nil
+}
+
+// readAhead is how much of a stream is read at once. HTTP/2 tells the server of
+// each read, with a packet of its own, and an event is a few kilobytes.
+const readAhead = 32 << 10
+
+// buffered is a stream that is read ahead.
+type buffered struct {
+	*bufio.Reader
+	io.Closer
 }
