@@ -94,6 +94,9 @@ type Snapshot struct {
 	// Endpoints are where the services lead that policies mention, by the
 	// services' names.
 	Endpoints map[Name]*Endpoints
+	// Names are domain names outside the cluster that its name servers know, in
+	// lower case and without the root's dot. Others are not known here.
+	Names map[string][]netip.Addr
 }
 
 // NewSnapshot is an empty cluster.
@@ -105,6 +108,7 @@ func NewSnapshot() *Snapshot {
 		Services:        map[Name]*Service{},
 		ServiceAccounts: map[Name]*ServiceAccount{},
 		Endpoints:       map[Name]*Endpoints{},
+		Names:           map[string][]netip.Addr{},
 	}
 }
 

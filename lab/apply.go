@@ -59,13 +59,14 @@ func keepSame(old, now *cluster.Snapshot) *cluster.Snapshot {
 		Namespaces: same(old.Namespaces, now.Namespaces), Pods: same(old.Pods, now.Pods),
 		Nodes: same(old.Nodes, now.Nodes), Services: same(old.Services, now.Services),
 		ServiceAccounts: same(old.ServiceAccounts, now.ServiceAccounts), Endpoints: same(old.Endpoints, now.Endpoints),
+		Names: now.Names,
 	}
 }
 
 func keepSamePolicies(old, now *policy.Set) *policy.Set {
 	return &policy.Set{
 		Tiers: now.Tiers, Networks: same(old.Networks, now.Networks), Policies: same(old.Policies, now.Policies),
-		Hosts: same(old.Hosts, now.Hosts), Failsafes: now.Failsafes,
+		Hosts: same(old.Hosts, now.Hosts), Failsafes: now.Failsafes, Learned: now.Learned,
 	}
 }
 

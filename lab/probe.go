@@ -46,6 +46,9 @@ func (l *Lab) Probe(ctx context.Context, connections []verdict.Connection, progr
 		}
 		probes[i] = probe.Probe{From: from, Source: c.From.Addr, To: netip.AddrPortFrom(c.To.Addr, c.Port), Protocol: c.Protocol}
 	}
+	if err := l.lookUp(ctx); err != nil {
+		return nil, fmt.Errorf("look names up: %w", err)
+	}
 	prober := &probe.Prober{Calm: l.calm, Progress: progress}
 	results, err := prober.Run(ctx, probes)
 	if err != nil {

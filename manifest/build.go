@@ -44,7 +44,7 @@ func (l *loader) build() *Bundle {
 	for _, step := range [][]func(){
 		{b.addNamespaces, b.addAccounts, b.addPolicies, b.addPods, b.addNodes, b.claimNodes, b.claimPods, b.readServices},
 		{b.addDaemonPods, b.schedule},
-		{b.assignAddresses, b.completeServices, b.addEndpoints},
+		{b.assignAddresses, b.completeServices, b.addEndpoints, b.addNames},
 	} {
 		for _, do := range step {
 			do()

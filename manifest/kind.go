@@ -83,6 +83,7 @@ var kinds = append(policyKinds, []*kind{
 	clusterKind("v1", "Node", true, validation.NameIsDNSSubdomain, decode[corev1.Node](nodeFields)),
 	clusterKind("v1", "Pod", false, validation.NameIsDNSSubdomain, decode[corev1.Pod](podFields)),
 	clusterKind("v1", "Service", false, validation.NameIsDNSLabel, decode[corev1.Service](serviceFields)),
+	clusterKind("v1", "ConfigMap", false, validation.NameIsDNSSubdomain, decode[corev1.ConfigMap](document.FieldsOf("metadata.name", "metadata.namespace", "data"))),
 	clusterKind("discovery.k8s.io/v1", "EndpointSlice", false, validation.NameIsDNSSubdomain, decode[discoveryv1.EndpointSlice](endpointFields)),
 	clusterKind("apps/v1", "Deployment", false, validation.NameIsDNSSubdomain, decode[appsv1.Deployment](workloadFields)),
 	clusterKind("apps/v1", "ReplicaSet", false, validation.NameIsDNSSubdomain, decode[appsv1.ReplicaSet](workloadFields)),

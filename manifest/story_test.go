@@ -142,6 +142,9 @@ func describe(b *Bundle) string {
 	for _, name := range sortedNames(s.Endpoints) {
 		fmt.Fprintf(&out, "endpoints %s {%s} %v\n", name, labels.Set(s.Endpoints[name].Labels), s.Endpoints[name].Backends)
 	}
+	for _, name := range slices.Sorted(maps.Keys(s.Names)) {
+		fmt.Fprintf(&out, "name %s %s\n", name, join(s.Names[name]))
+	}
 	describeSet(&out, b.Policies)
 	for _, w := range b.Warnings {
 		fmt.Fprintf(&out, "warning %s\n", w)
@@ -168,6 +171,9 @@ func describeSet(out *strings.Builder, set *policy.Set) {
 	}
 	for _, ref := range slices.SortedFunc(maps.Keys(set.Policies), policy.Ref.Compare) {
 		out.WriteString(describePolicy(set.Policies[ref]) + "\n")
+	}
+	for _, selector := range slices.Sorted(maps.Keys(set.Learned)) {
+		fmt.Fprintf(out, "learned %s: %s\n", selector, join(set.Learned[selector]))
 	}
 	for _, ref := range slices.SortedFunc(maps.Keys(set.Staged), policy.Ref.Compare) {
 		s := set.Staged[ref]

@@ -85,7 +85,7 @@ func (g *grid) legend(p *printer.Printer) string {
 		}
 	}
 	var parts []string
-	for _, a := range []answer{allowed, denied, disagreed, notAsked} {
+	for _, a := range []answer{allowed, inspected, denied, disagreed, notAsked} {
 		if used[a] {
 			parts = append(parts, p.Paint(styles[a], marks[a])+" "+words[a])
 		}

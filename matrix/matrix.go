@@ -63,7 +63,7 @@ func New(model *verdict.Evaluator, connections []verdict.Connection, measured []
 
 func (r *Row) measure(found *traffic.Verdict) {
 	if found != nil {
-		agrees := *found == r.Verdict
+		agrees := (*found).Opens() == r.Verdict.Opens()
 		r.Measured, r.Agrees = found, &agrees
 	}
 }

@@ -81,12 +81,26 @@ func peerBlocks(s *cluster.Snapshot, set *policy.Set, peer policy.Peer) []policy
 		blocks = nodeBlocks(s, *peer.Nodes)
 	case peer.Networks != nil:
 		blocks = networkBlocks(s, set, *peer.Networks)
+	case peer.Names != nil:
+		blocks = nameBlocks(s)
 	case peer.Services != nil: // have ports of their own
 	case peer.Pods == nil && len(peer.And) == 0:
 		blocks = append(blocks, everywhere...)
 	}
 	for _, p := range slices.Concat(peer.And, peer.Not) {
 		blocks = append(blocks, peerBlocks(s, set, p)...)
+	}
+	return blocks
+}
+
+// nameBlocks are the addresses of all names that are known: of those that a rule
+// picks, and of the others, which it must not open.
+func nameBlocks(s *cluster.Snapshot) []policy.CIDR {
+	var blocks []policy.CIDR
+	for _, addrs := range s.Names {
+		for _, addr := range addrs {
+			blocks = append(blocks, policy.CIDR{Prefix: netip.PrefixFrom(addr, addr.BitLen())})
+		}
 	}
 	return blocks
 }

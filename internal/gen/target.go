@@ -104,7 +104,7 @@ func (w *World) Clone() *World {
 	return &World{
 		Snapshot: &cluster.Snapshot{
 			Namespaces: maps.Clone(w.Snapshot.Namespaces), Pods: maps.Clone(w.Snapshot.Pods),
-			Nodes: maps.Clone(w.Snapshot.Nodes), Services: maps.Clone(w.Snapshot.Services),
+			Nodes: maps.Clone(w.Snapshot.Nodes), Services: maps.Clone(w.Snapshot.Services), Names: maps.Clone(w.Snapshot.Names),
 			ServiceAccounts: maps.Clone(w.Snapshot.ServiceAccounts), Endpoints: maps.Clone(w.Snapshot.Endpoints),
 		},
 		Set: &policy.Set{

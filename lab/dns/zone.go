@@ -42,6 +42,11 @@ func newZone(s *cluster.Snapshot) *zone {
 			}
 		}
 	}
+	for name, addrs := range s.Names {
+		for _, addr := range addrs {
+			z.address(dns.Fqdn(name), addr)
+		}
+	}
 	for _, svc := range s.Services {
 		if svc.Headless {
 			z.addHeadless(s, svc)

@@ -19,8 +19,8 @@
 // API server, whose definitions may be newer, should report the errors and
 // enforce the rest.
 //
-// domainNames are not enforced: such a peer matches nothing and is one of the
-// policy's Gaps.
+// domainNames match what pods of the policy learned of these names; they open no
+// way to a resolver.
 //
 // # What the API leaves open
 //
@@ -108,6 +108,7 @@ func ReadBaseline(object *v1alpha1.BaselineAdminNetworkPolicy) (*policy.Policy, 
 // reader reads one object and gathers what is wrong with it.
 type reader struct {
 	name string
+	ref  policy.Ref
 	spec *field.Path
 	errs field.ErrorList
 	gaps []policy.Gap
@@ -140,9 +141,9 @@ func (r *reader) priority(p int32) {
 }
 
 func (r *reader) read(d draft) (*policy.Policy, field.ErrorList) {
+	r.ref = policy.Ref{Dialect: policy.ClusterNetwork, Kind: d.kind, Name: r.name}
 	p := &policy.Policy{
-		Ref:  policy.Ref{Dialect: policy.ClusterNetwork, Kind: d.kind, Name: r.name},
-		Tier: d.tier, Order: float64(d.priority),
+		Ref: r.ref, Tier: d.tier, Order: float64(d.priority),
 	}
 	path := r.spec.Child("subject")
 	if r.one(path, d.subject.given(), ingress.choice) {

@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/bulkhead-dev/bulkhead/l7"
 	"github.com/bulkhead-dev/bulkhead/policy"
 	"github.com/bulkhead-dev/bulkhead/policy/syntax"
 )
@@ -91,15 +92,23 @@ var domainName = regexp.MustCompile(`^(\*\.)?([a-zA-Z0-9_]([-a-zA-Z0-9_]*[a-zA-Z
 
 func (r *reader) domainNames(to *policy.Rule, names []string, path *field.Path) bool {
 	ok := r.list(path, names, "list at least one name, for example www.example.org or *.example.org")
+	selector := &policy.NameSelector{Policy: r.ref}
 	for i, name := range names {
 		if !domainName.MatchString(name) {
 			ok = r.fail(field.Invalid(path.Index(i), name, "must be a domain name of two labels or more; * may only be the first label"))
+			continue
 		}
+		read, err := l7.DomainName(name)
+		if err != nil {
+			ok = r.fail(field.Invalid(path.Index(i), name, err.Error()))
+			continue
+		}
+		selector.Names = append(selector.Names, read)
 	}
 	if to.Action != policy.Allow {
 		return r.fail(field.Forbidden(path, "is for rules that accept only: the names' other addresses would be let through"))
 	}
-	r.gaps = append(r.gaps, policy.Gap{Field: path.String(), Reason: "domain names are not enforced; the peer matches nothing"})
+	to.Peers = append(to.Peers, policy.Peer{Names: selector})
 	return ok
 }
 
