@@ -66,6 +66,9 @@ type Options struct {
 	// Proxies are opened when the engine is there, for policies that ask for the
 	// content of connections. Nil: such connections are denied.
 	Proxies func(context.Context, dns.Policy) (io.Closer, error)
+	// SharedAfter is how long an address must be claimed by several before their
+	// owners are told; zero: ten seconds.
+	SharedAfter time.Duration
 	// LookAgain is how long to wait between two looks; zero: a minute, and ten
 	// seconds while refusing.
 	LookAgain time.Duration
@@ -75,17 +78,18 @@ type Options struct {
 
 // Agent is one node's agent.
 type Agent struct {
-	options Options
-	log     *slog.Logger
-	started time.Time
-	kernel  *recorder
-	faults  *faultBook
-	metrics *metrics
-	company company
-	holding holding
-	spoofed sum
-	early   early
-	health  health
+	options  Options
+	log      *slog.Logger
+	started  time.Time
+	kernel   *recorder
+	faults   *faultBook
+	metrics  *metrics
+	company  company
+	holding  holding
+	spoofed  sum
+	early    early
+	disputes disputes
+	health   health
 
 	mu       sync.Mutex
 	engine   *engine.Engine // nil until there is reason to enforce
@@ -113,7 +117,8 @@ func New(options Options) *Agent {
 		started: time.Now(),
 		faults:  newFaultBook(options.Log, options.Warn),
 		working: map[int]time.Time{}, unproven: map[policy.Ref]int{},
-		early: early{addrs: map[cluster.Name][]netip.Addr{}, news: make(chan struct{})},
+		disputes: disputes{claims: map[netip.Addr]dispute{}, told: map[cluster.Name]bool{}},
+		early:    early{addrs: map[cluster.Name][]netip.Addr{}, news: make(chan struct{})},
 		known: known{
 			local: map[cluster.Name]*cluster.Pod{}, told: map[cluster.Name]*cluster.Pod{}, policies: map[policy.Ref]time.Time{},
 		},
@@ -131,7 +136,7 @@ func (a *Agent) begin(audit bool) {
 	}
 	e := engine.New(engine.Options{
 		Node: a.options.Node, Dataplane: a.kernel, Connections: connections, Audit: audit,
-		Log: a.log, RetryAfter: a.options.RetryAfter,
+		Log: a.log, RetryAfter: a.options.RetryAfter, Shared: a.disputed,
 	})
 	a.mu.Lock()
 	defer a.mu.Unlock()

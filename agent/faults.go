@@ -24,6 +24,7 @@ type faultBook struct {
 
 type faultKey struct {
 	group, kind string
+	shared      bool // the fault is AddressShared, which no reader of objects knows of
 	cluster.Name
 }
 
@@ -43,7 +44,7 @@ func newFaultBook(log *slog.Logger, warn func(kube.Warning) bool) *faultBook {
 // note takes what is wrong with an object now, in place of what was.
 func (b *faultBook) note(f Fault, now time.Time) {
 	group, _, _ := strings.Cut(f.Object.APIVersion, "/")
-	key := faultKey{group, f.Object.Kind, f.Object.Name}
+	key := faultKey{group, f.Object.Kind, f.Reason == AddressShared, f.Object.Name}
 	text := f.Text()
 	b.mu.Lock()
 	old, was := b.open[key]
@@ -91,6 +92,8 @@ func (b *faultBook) list() []OpenFault {
 	for _, f := range b.open {
 		faults = append(faults, f)
 	}
-	slices.SortFunc(faults, func(a, b OpenFault) int { return cmp.Compare(a.Object, b.Object) })
+	slices.SortFunc(faults, func(a, b OpenFault) int {
+		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Reason, b.Reason))
+	})
 	return faults
 }

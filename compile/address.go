@@ -168,6 +168,7 @@ func (c *Compiler) writeAddrs() {
 			c.out.addrs.set(a.addr, a.group.id)
 		}
 		c.writeKnown(a)
+		c.noteClaim(a)
 	}
 	for a := range c.dirty.localAddrs {
 		if a.egress == nil && a.ingress == nil {

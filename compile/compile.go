@@ -61,6 +61,7 @@ type Compiler struct {
 	locals     map[*pod]struct{}
 	addresses  *addresses
 	held       held
+	claims     claims
 
 	matchers  map[string]*matcher // by text
 	serial    uint32              // of the last matcher made
@@ -134,6 +135,7 @@ func New(node string) *Compiler {
 		sets:       map[string]*set{},
 		locals:     map[*pod]struct{}{},
 		addresses:  newAddresses(),
+		claims:     claims{shared: map[netip.Addr]Claim{}},
 		matchers:   map[string]*matcher{},
 		selectors:  newSelectorIndex[*matcher](),
 		ports:      map[portName]*portUse{},

@@ -21,6 +21,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -53,6 +54,10 @@ type Options struct {
 	Audit      bool
 	Log        *slog.Logger  // nil: none
 	RetryAfter time.Duration // after a failure; zero: a second
+	// Shared is told by whom addresses of this node's pods are claimed where
+	// that has changed, nobody for one that is disputed no more. It must not wait
+	// for the engine. Nil: nobody wants to know.
+	Shared func(map[netip.Addr]compile.Claim)
 }
 
 // ErrClosed is the error of what was still waiting when the engine was closed.

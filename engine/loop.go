@@ -133,6 +133,9 @@ func (w *worker) compile() plan.Diff {
 	diff := w.compiler.Commit()
 	w.index.Update(diff)
 	w.judge.index.Update(diff)
+	if news := w.compiler.Shared(); len(news) > 0 && w.Shared != nil {
+		w.Shared(news)
+	}
 	return diff
 }
 

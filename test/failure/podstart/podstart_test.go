@@ -38,14 +38,20 @@ func TestNobodyReachesAPodThatStarts(t *testing.T) {
 		patient = append(patient, max(0, o.patient.Sub(o.reported)))
 		tried += o.tried
 	}
+	t.Logf("waits %v", waits)
 	t.Logf("%d pods, %s pod network: %d connections of the denied client, none through", *starts, *network, tried)
 	t.Logf("after the address is in the API, an allowed client that knocks every %v waits %s", pace, spread(waits))
 	t.Logf("after the address is in the API, one that connected before and waits, waits %s", spread(patient))
 }
 
 // TestControl is the check that the other can fail: an agent that holds nothing
-// lets the denied client through.
+// lets the denied client through. On a bridge the node asks for the pod's link
+// address first, which it has found to be nobody's a moment ago, and asks again
+// after a second; by then the pod is known whether held or not.
 func TestControl(t *testing.T) {
+	if *network != "routed" {
+		t.Skipf("a %s pod network leaves a new pod alone for a second by itself", *network)
+	}
 	s := newStage(t)
 	engine := shared.Node(1).Engine()
 	s.must(engine.Stop(t.Context(), 0))
