@@ -19,7 +19,7 @@ const module = "github.com/bulkhead-dev/bulkhead/"
 
 // pure are the packages that know no I/O: the same input gives the same output
 // on every system, and a test needs nothing but values.
-var pure = []string{"traffic", "l7", "names", "plan", "cluster", "cluster/k8s", "policy", "policy/k8s", "policy/syntax", "policy/clusternp", "policy/calico", "policy/calico/selector", "policy/cilium", "verdict", "compile", "matrix", "directory", "explanation"}
+var pure = []string{"traffic", "l7", "names", "plan", "cluster", "cluster/k8s", "policy", "policy/k8s", "policy/syntax", "policy/clusternp", "policy/calico", "policy/calico/selector", "policy/cilium", "verdict", "compile", "matrix", "directory", "explanation", "convert"}
 
 // impure is what a pure package must not import, each with its reason.
 var impure = map[string]string{

@@ -16,10 +16,10 @@ func (b *Bundle) Write(w io.Writer) error {
 		metav1.TypeMeta `json:",inline"`
 		Items           []map[string]json.RawMessage `json:"items"`
 	}{metav1.TypeMeta{APIVersion: "v1", Kind: "List"}, nil}
-	for i, o := range b.Objects {
-		item, err := o.fields(b.bodies[i])
+	for i := range b.Objects {
+		item, err := b.Fields(i)
 		if err != nil {
-			return fmt.Errorf("write %s: %w", &o, err)
+			return err
 		}
 		list.Items = append(list.Items, item)
 	}
@@ -29,6 +29,15 @@ func (b *Bundle) Write(w io.Writer) error {
 		return fmt.Errorf("write objects: %w", err)
 	}
 	return nil
+}
+
+// Fields are what was read of an object, by its number in Objects, as JSON.
+func (b *Bundle) Fields(n int) (map[string]json.RawMessage, error) {
+	fields, err := b.Objects[n].fields(b.bodies[n])
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", &b.Objects[n], err)
+	}
+	return fields, nil
 }
 
 // fields are those of the object's body, of which the API version and the kind

@@ -45,7 +45,7 @@ func newRootCommand() *cobra.Command {
 	)
 	root.AddCommand( // one line per command
 		newMatrixCommand(),
-		newExplainCommand(),
+		newExplainCommand(), newConvertCommand(),
 		newLabCommand(),
 		newPlanCommand(),
 		newAgentCommand(),

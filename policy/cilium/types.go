@@ -31,9 +31,9 @@ type Rule struct {
 	Egress            []EgressRule          `json:"egress,omitempty"`
 	EgressDeny        []EgressDenyRule      `json:"egressDeny,omitempty"`
 	Labels            []Label               `json:"labels,omitempty"`
-	EnableDefaultDeny DefaultDeny           `json:"enableDefaultDeny,omitempty"`
+	EnableDefaultDeny DefaultDeny           `json:"enableDefaultDeny,omitzero"`
 	Description       string                `json:"description,omitempty"`
-	Log               LogConfig             `json:"log,omitempty"`
+	Log               LogConfig             `json:"log,omitzero"`
 }
 
 // DefaultDeny says whether a policy isolates what it selects; nil: it does in the

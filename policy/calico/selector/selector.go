@@ -12,6 +12,7 @@
 package selector
 
 import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
 )
@@ -111,4 +112,51 @@ func (s *Selector) Requirements() (labels.Requirements, bool) {
 		}
 	}
 	return found, true
+}
+
+// Condition is what a selector asks of one label: one of the operators of label
+// selectors, with the same meaning.
+type Condition struct {
+	Key      string
+	Operator metav1.LabelSelectorOperator
+	Values   []string // sorted; of In and NotIn
+}
+
+// Conditions are those that an object meets exactly if the selector picks it; ok
+// is false if the selector cannot be written so.
+func (s *Selector) Conditions() (all []Condition, ok bool) {
+	operands := []node{s.root}
+	if root, isMany := s.root.(many); isMany && root.all {
+		operands = root.nodes
+	}
+	for _, n := range operands {
+		if n == node(allNode{}) {
+			continue
+		}
+		c, ok := conditionOf(n)
+		if !ok {
+			return nil, false
+		}
+		all = append(all, c)
+	}
+	return all, true
+}
+
+func conditionOf(n node) (c Condition, ok bool) {
+	positive, negative := metav1.LabelSelectorOpIn, metav1.LabelSelectorOpNotIn
+	negation, negated := n.(not)
+	if negated {
+		n = negation.of
+	}
+	asked, ok := n.(compare)
+	if !ok || asked.op != has && asked.op != in || asked.op == in && len(asked.values) == 0 {
+		return c, false
+	}
+	if asked.op == has {
+		positive, negative = metav1.LabelSelectorOpExists, metav1.LabelSelectorOpDoesNotExist
+	}
+	if negated {
+		positive = negative
+	}
+	return Condition{asked.key, positive, asked.values}, true
 }
