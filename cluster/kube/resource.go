@@ -23,6 +23,8 @@ type Resource struct {
 	// newList makes a list of a resource that is built into the API server and
 	// travels as protobuf; nil: it travels as JSON.
 	newList func() runtime.Object
+	// trim, if not nil, are the fields that are decoded of a stream's objects.
+	trim kept
 	// path is where a resource is that travels as JSON, and accept the media type
 	// that is asked for; acceptList, if not empty, of its lists.
 	path, accept, acceptList string
@@ -38,6 +40,7 @@ func (c *Client) Pods() Resource {
 			fields.OneTermNotEqualSelector("status.phase", string(corev1.PodFailed)),
 		),
 		newList: func() runtime.Object { return &corev1.PodList{} },
+		trim:    podFields,
 	}
 }
 

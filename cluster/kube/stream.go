@@ -35,6 +35,9 @@ func (r Resource) watch(ctx context.Context, version string) (*restwatch.Decoder
 		options.ResourceVersionMatch = metav1.ResourceVersionMatchNotOlderThan
 	}
 	media, objects := runtime.ContentTypeProtobuf, runtime.Decoder(codecs.UniversalDeserializer())
+	if r.trim != nil {
+		objects = trimming{objects, r.Kind, r.trim}
+	}
 	if r.newList == nil {
 		media, objects = runtime.ContentTypeJSON, customDecoder{}
 	}
