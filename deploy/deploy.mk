@@ -19,8 +19,9 @@ image: ## build bin/bulkhead-image.tar, an OCI image, without Docker
 	  $(foreach arch,$(ARCHITECTURES),linux/$(arch)=../../bin/image/bulkhead-$(arch))
 
 .PHONY: manifests
-manifests: ## make deploy/bulkhead.yaml and uninstall.yaml from the chart
+manifests: ## make the chart's definitions, and deploy/bulkhead.yaml and uninstall.yaml from the chart
 	@hack/need go
+	for api in policy calico cilium; do $(GO) run ./cmd/bulkhead crds $$api > deploy/chart/bulkhead/files/$$api.yaml || exit 1; done
 	cd deploy/tools && $(GO) test ./render -run Manifests -count=1 -update
 
 .PHONY: test-deploy

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
@@ -44,6 +45,12 @@ func DefinedKinds() []Defined {
 	}
 	return all
 }
+
+// New makes an empty object of the kind's API type.
+func (d *Defined) New() metav1.Object { return d.kinds[0].empty() }
+
+// ClusterWide tells whether objects of the kind are in no namespace.
+func (d *Defined) ClusterWide() bool { return d.kinds[0].clusterWide }
 
 // Conditions tells whether objects of the kind have a status with conditions.
 func (d *Defined) Conditions() bool { return d.Group == "policy.networking.k8s.io" }

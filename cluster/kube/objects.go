@@ -98,3 +98,17 @@ func takesPods(n *corev1.Node) bool {
 	}
 	return false
 }
+
+// DefinitionLabels are the labels of all CustomResourceDefinitions, by name.
+func (c *Client) DefinitionLabels(ctx context.Context) (map[string]map[string]string, error) {
+	labels := map[string]map[string]string{}
+	for next := ""; ; {
+		page, err := c.definitions().list(ctx, next, func(object metav1.Object) { labels[object.GetName()] = object.GetLabels() })
+		if err != nil {
+			return nil, fmt.Errorf("list definitions: %w", err)
+		}
+		if next = page.GetContinue(); next == "" {
+			return labels, nil
+		}
+	}
+}

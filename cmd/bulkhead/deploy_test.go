@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/bulkhead-dev/bulkhead/agent"
+	"github.com/bulkhead-dev/bulkhead/crds"
 	"github.com/bulkhead-dev/bulkhead/manifest"
 )
 
@@ -139,5 +140,23 @@ func TestManifestAsksForLittle(t *testing.T) {
 	}
 	if all.binding.RoleRef.Name != all.role.Name || all.binding.Subjects[0].Name != all.account.Name || pod.ServiceAccountName != all.account.Name {
 		t.Errorf("binding %+v of account %s", all.binding, all.account.Name)
+	}
+}
+
+// The chart's definitions are those of today's types.
+func TestChartHasTheDefinitions(t *testing.T) {
+	for _, api := range crds.APIs() {
+		definitions, err := crds.Of(api)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := crds.YAML(definitions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile("../../deploy/chart/bulkhead/files/" + api + ".yaml")
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: the chart's definitions differ from those of the types (%v): run make manifests", api, err)
+		}
 	}
 }

@@ -51,6 +51,7 @@ func newRootCommand() *cobra.Command {
 		newAgentCommand(),
 		newStatusCommand(),
 		newDoctorCommand(),
+		newCRDsCommand(),
 		newUninstallCommand(),
 		newVersionCommand(),
 	)

@@ -73,6 +73,28 @@ func TestValuesReachTheManifest(t *testing.T) {
 	}
 }
 
+// Definitions come only where they are asked for, and stay when the release goes.
+func TestDefinitionsAreChosen(t *testing.T) {
+	const definition = "kind: CustomResourceDefinition"
+	for _, test := range []struct {
+		values []string
+		want   int
+	}{
+		{nil, 0},
+		{[]string{"crds.policy=true"}, 3},
+		{[]string{"crds.calico=true", "crds.cilium=true"}, 21},
+		{[]string{"crds.policy=true", "uninstall=true"}, 0},
+	} {
+		text := render(t, test.values...)
+		if got := strings.Count(text, definition); got != test.want {
+			t.Errorf("%q: %d definitions, want %d", test.values, got, test.want)
+		}
+		if kept := strings.Count(text, "helm.sh/resource-policy: keep"); kept != test.want {
+			t.Errorf("%q: %d of %d definitions stay", test.values, kept, test.want)
+		}
+	}
+}
+
 func TestWrongValuesAreRefused(t *testing.T) {
 	for _, value := range []string{
 		"mode=learn", "beside=ignore", "resetTCP=perhaps", "listen=9477", "log.level=loud", "image.digest=latest", "nodeSelektor.a=b",
