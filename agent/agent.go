@@ -106,7 +106,7 @@ type known struct {
 	local    map[cluster.Name]*cluster.Pod // pods of this node, as the engine has them
 	told     map[cluster.Name]*cluster.Pod // the same as the source told them
 	policies map[policy.Ref]time.Time      // since when they are in force; zero: not yet
-	node     bool                          // this node exists
+	own      *cluster.Node                 // this node; nil: it does not exist
 }
 
 // New is an agent that does nothing yet.
@@ -164,6 +164,9 @@ func (a *Agent) Run(ctx context.Context) error {
 		defer proxies.Close()
 	}
 	running.Go(func() { a.keepLooking(ctx) })
+	if a.options.Hold.Routes != nil {
+		running.Go(func() { a.followRoutes(ctx) })
+	}
 	if a.options.Runtime.Socket != "" {
 		running.Go(func() { a.followRuntime(ctx) })
 	}
@@ -253,7 +256,7 @@ func (a *Agent) takeCluster(b Batch) {
 	each(b.Namespaces, a.engine.SetNamespace, a.engine.DeleteNamespace)
 	for name, n := range b.Nodes {
 		if name == a.options.Node {
-			a.known.node = n != nil
+			a.known.own = n
 		}
 		if n == nil {
 			a.engine.DeleteNode(name)
@@ -261,8 +264,8 @@ func (a *Agent) takeCluster(b Batch) {
 			a.engine.SetNode(n)
 		}
 	}
-	if own, told := b.Nodes[a.options.Node]; told || !a.ready {
-		a.hold(own)
+	if _, told := b.Nodes[a.options.Node]; told || !a.ready {
+		a.hold()
 	}
 	for name, p := range b.Pods {
 		delete(a.known.local, name)
@@ -302,7 +305,7 @@ func (a *Agent) enforce(ctx context.Context, b Batch, number int) {
 			a.known.policies[ref] = now
 		}
 	}
-	local, policies, exists := len(a.known.local), len(a.known.policies), a.known.node
+	local, policies, exists := len(a.known.local), len(a.known.policies), a.known.own != nil
 	a.mu.Unlock()
 	if first {
 		debug.FreeOSMemory() // of what a start takes, most is garbage by now

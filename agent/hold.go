@@ -23,13 +23,17 @@ type Hold struct {
 	// PodCIDRs are the addresses that the node gives to its pods; none: those
 	// that its Node object names.
 	PodCIDRs []netip.Prefix
+	// Routes tells, until the context ends, which addresses the node leads to
+	// its pods, for nodes where nobody names ranges. Nil: nobody looks.
+	Routes func(ctx context.Context, tell func([]netip.Prefix)) error
 }
 
 // holding is what is held.
 type holding struct {
 	mu       sync.Mutex
 	prefixes []netip.Prefix
-	from     string // who named them
+	from     string         // who named them
+	routed   []netip.Prefix // with a route to a pod's link; Agent.mu
 	packets  sum
 }
 
@@ -37,18 +41,27 @@ type holding struct {
 type HeldStatus struct {
 	// Ranges are their addresses; none: they are let through.
 	Ranges []netip.Prefix `json:"ranges,omitempty"`
+	// Routed: instead of ranges it is the addresses that have a route to a pod's
+	// link, as soon as they have it.
+	Routed bool `json:"routed,omitempty"`
 	// From is who named the ranges, or why there are none.
 	From string `json:"from"`
 	// Packets were stopped because of it.
 	Packets uint64 `json:"packets"`
 }
 
-// hold tells the engine what to hold, as of this node's object; nil: it does not
-// exist. The caller has the lock.
-func (a *Agent) hold(n *cluster.Node) {
-	prefixes, from := a.toHold(n)
-	a.engine.Hold(prefixes)
+// hold tells the engine what to hold, as of this node's object. The caller has
+// the lock.
+func (a *Agent) hold() {
+	prefixes, from := a.toHold(a.known.own)
+	if from == fromRoutes {
+		a.engine.Hold(a.holding.routed)
+	} else {
+		a.engine.Hold(prefixes)
+	}
 	switch news := a.holding.set(prefixes, from); {
+	case news && from == fromRoutes:
+		a.log.Info("pods are shut off until their policies are known", "addresses", "those with a route to a pod's link")
 	case news && len(prefixes) > 0:
 		a.log.Info("pods are shut off until their policies are known", "ranges", prefixes, "from", from)
 	case news:
@@ -67,7 +80,31 @@ func (a *Agent) toHold(n *cluster.Node) (prefixes []netip.Prefix, from string) {
 	case n != nil && len(n.PodCIDRs) > 0:
 		return n.PodCIDRs, "the node's spec.podCIDRs"
 	}
+	if a.options.Hold.Routes != nil {
+		return nil, fromRoutes
+	}
 	return nil, "the node has no spec.podCIDRs: see --pod-cidr"
+}
+
+// fromRoutes is where what is held comes from if nobody names ranges.
+const fromRoutes = "routes to pods' links"
+
+// followRoutes keeps what is held to the routes. It is for the engine's life.
+func (a *Agent) followRoutes(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := a.options.Hold.Routes(ctx, func(routed []netip.Prefix) {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.holding.routed = routed
+			a.hold()
+		})
+		if ctx.Err() == nil {
+			a.log.Error("routes to pods are not followed; pods that start now may be open until their policies are known", "error", err)
+		}
+		if pause(ctx, a.options.LookAgain, lookWhileRefused) != nil {
+			return
+		}
+	}
 }
 
 // set tells whether that is another choice than before.
@@ -106,10 +143,13 @@ func (a *Agent) heldStatus() HeldStatus {
 	}
 	a.holding.mu.Lock()
 	defer a.holding.mu.Unlock()
-	return HeldStatus{Ranges: a.holding.prefixes, From: a.holding.from, Packets: packets}
+	return HeldStatus{Ranges: a.holding.prefixes, Routed: a.holding.from == fromRoutes, From: a.holding.from, Packets: packets}
 }
 
 func (s HeldStatus) cell() printer.Cell {
+	if s.Routed {
+		return plain("a pod with a route to its link is shut off until its policies are known")
+	}
 	if len(s.Ranges) == 0 {
 		return printer.Cell{Text: "a pod is open until its policies are known (" + s.From + ")", Style: printer.Yellow}
 	}

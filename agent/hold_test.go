@@ -107,3 +107,39 @@ func TestStoppedPacketsAddUp(t *testing.T) {
 		}
 	}
 }
+
+// Where nobody names ranges the routes do, as long as nobody does.
+func TestRoutesToPodsAreHeld(t *testing.T) {
+	told := make(chan []netip.Prefix)
+	l := startWith(t, func(o *Options) {
+		o.Hold.Routes = func(ctx context.Context, tell func([]netip.Prefix)) error {
+			for {
+				select {
+				case p := <-told:
+					tell(p)
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+		}
+	})
+	l.told(t, Batch{Nodes: node("n1"), Policies: denyAll("deny")})
+	told <- prefixes("10.9.0.7/32", "10.9.0.8/32")
+	if p := l.plan(t); len(p.Held) != 2 {
+		t.Errorf("held %v, want two addresses", p.Held)
+	}
+	if p := l.told(t, Batch{Pods: pods(pod("n1", "web", "10.9.0.7"))}); len(p.Known) != 1 {
+		t.Errorf("known %v, want one address", p.Known)
+	}
+	until(t, "readiness", l.Ready)
+	if s, err := l.Status(t.Context()); err != nil || !s.Held.Routed {
+		t.Errorf("status says %+v (%v)", s.Held, err)
+	}
+	if p := l.told(t, Batch{Nodes: node("n1", "10.0.1.0/24")}); len(p.Held) != 1 {
+		t.Errorf("held %v, want the node's range", p.Held)
+	}
+	told <- prefixes("10.9.0.7/32")
+	if p := l.told(t, Batch{Nodes: node("n1")}); len(p.Held) != 1 || p.Holds(netip.MustParseAddr("10.0.1.5")) {
+		t.Errorf("held %v, want the route that is left", p.Held)
+	}
+}

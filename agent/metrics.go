@@ -109,7 +109,7 @@ func (c stateCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(buildInfo, 1, a.options.Version, a.options.Node)
 	gauge(readyDesc, truth(a.Ready()))
 	a.mu.Lock()
-	local, kinds, exists := len(a.known.local), kindsOf(a.known.policies), a.known.node
+	local, kinds, exists := len(a.known.local), kindsOf(a.known.policies), a.known.own != nil
 	a.mu.Unlock()
 	gauge(localPods, float64(local))
 	for _, k := range kinds {

@@ -102,7 +102,7 @@ func (a *Agent) Status(ctx context.Context) (Status, error) {
 	status.Neighbours, status.Refused = a.company.get()
 	a.mu.Lock()
 	status.Mode = modeOf(a.audit)
-	status.Ready, status.NodeExists, status.Policies = a.ready, a.known.node, len(a.known.policies)
+	status.Ready, status.NodeExists, status.Policies = a.ready, a.known.own != nil, len(a.known.policies)
 	status.Kinds = kindsOf(a.known.policies)
 	local := slices.SortedFunc(maps.Values(a.known.local), func(x, y *cluster.Pod) int {
 		return cmp.Or(cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Name.Name, y.Name.Name))

@@ -25,6 +25,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/dataplane/nft"
 	"github.com/bulkhead-dev/bulkhead/names"
 	"github.com/bulkhead-dev/bulkhead/neighbour"
+	"github.com/bulkhead-dev/bulkhead/podroute"
 	"github.com/bulkhead-dev/bulkhead/proxy"
 	"github.com/bulkhead-dev/bulkhead/proxy/dns"
 )
@@ -94,7 +95,7 @@ func (f *agentFlags) add(cmd *cobra.Command) {
 	enforce.flags.Var(&f.beside, "beside", "on a node where another policy engine filters: wait until it is gone, audit, or enforce as if alone")
 	enforce.flags.BoolVar(&f.resetTCP, "reset-tcp", false, "answer denied TCP packets with a reset, so that programs fail at once")
 	enforce.flags.StringVar(&f.hold, "hold", choiceAuto, "`auto|off`: addresses of this node's pods are shut off until it is known which pod has them, or not")
-	enforce.flags.StringSliceVar(&f.podCIDRs, "pod-cidr", nil, "the addresses that this node gives to its pods, for --hold; without it, those of the node's spec.podCIDRs")
+	enforce.flags.StringSliceVar(&f.podCIDRs, "pod-cidr", nil, "the addresses that this node gives to its pods, for --hold; without it, those of the node's spec.podCIDRs, or else those with a route to a pod's link")
 	enforce.flags.StringVar(&f.sourceCheck, "source-check", choiceAuto, "`auto|off`: stop what pods send from addresses that are not their own, or not")
 	enforce.flags.StringVar(&f.nri, "nri", choiceAuto, "`auto|on|off`: hear of pods from the container runtime before they run; auto where its socket is")
 	enforce.flags.StringVar(&f.nriSocket, "nri-socket", nri.Socket, "the container runtime's `SOCKET` for its plugins")
@@ -201,6 +202,7 @@ func (f *agentFlags) run(ctx context.Context, stderr io.Writer) (err error) {
 	if options.Hold.PodCIDRs, err = f.prefixes(); err != nil {
 		return badInput(err)
 	}
+	options.Hold.Routes = func(ctx context.Context, tell func([]netip.Prefix)) error { return podroute.Watch(ctx, 0, tell) }
 	if f.nri != choiceOff {
 		options.Runtime = agent.Runtime{Socket: f.nriSocket, Required: f.nri == choiceOn}
 	}
