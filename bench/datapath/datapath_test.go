@@ -33,7 +33,7 @@ func TestRun(t *testing.T) {
 	if err := measure(context.Background(), o, paths, r); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{noneName, plainName, "bulkhead-10", "bulkhead-20", "bulkhead-10-selected", "bulkhead-20-selected", "iptables-10", "iptables-20"}
+	want := []string{noneName, plainName, "bulkhead-10", "bulkhead-20", "bulkhead-10-mixed", "bulkhead-20-mixed", "bulkhead-10-selected", "bulkhead-20-selected", "iptables-10", "iptables-20"}
 	if got := r.variants(); !slices.Equal(got, want) {
 		t.Errorf("variants %v, want %v", got, want)
 	}

@@ -43,7 +43,7 @@ func targets(r *report, policies []int) []target {
 		}
 		all = append(all, t)
 	}
-	for _, name := range []func(int) string{bulkheadName, selectedName} {
+	for _, name := range []func(int) string{bulkheadName, selectedName, mixedName} {
 		add(target{Name: name(many) + ": connections/s of " + plainName, Want: wantConnections, Got: r.share(connectionsName, name(many), plainName)})
 		add(target{Name: name(many) + ": throughput of " + plainName, Want: wantThroughput, Got: r.share(throughputName, name(many), plainName)})
 		if many != few {

@@ -23,6 +23,9 @@ func bulkheadName(policies int) string { return fmt.Sprintf("bulkhead-%d", polic
 // selectedName is of the variant where all policies select the server.
 func selectedName(policies int) string { return fmt.Sprintf("bulkhead-%d-selected", policies) }
 
+// mixedName is of the variant whose policies are of all dialects and tiers.
+func mixedName(policies int) string { return fmt.Sprintf("bulkhead-%d-mixed", policies) }
+
 // node is the node that the router plays.
 const node = "node-0"
 
@@ -61,6 +64,10 @@ func build(ctx context.Context, o options) ([]*path, error) {
 			add(selectedName(n), n, func(ctx context.Context, p *path) error {
 				defer func() { p.update = nil }() // timed where the policies are spread
 				return loadBulkhead(ctx, p, newSelectedWorld(o.pods, n))
+			}),
+			add(mixedName(n), n, func(ctx context.Context, p *path) error {
+				defer func() { p.update = nil }()
+				return loadBulkhead(ctx, p, newMixedWorld(o.pods, n))
 			}),
 			add(fmt.Sprintf("iptables-%d", n), n, func(ctx context.Context, p *path) error { return loadLinear(ctx, p, w) }))
 	}

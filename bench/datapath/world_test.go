@@ -6,6 +6,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/compile"
 	"github.com/bulkhead-dev/bulkhead/internal/gen"
 	"github.com/bulkhead-dev/bulkhead/plan"
+	"github.com/bulkhead-dev/bulkhead/policy"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
 
@@ -14,6 +15,7 @@ import (
 func TestWorlds(t *testing.T) {
 	for name, w := range map[string]*gen.World{
 		"spread": newWorld(1000, 100), "selected": newSelectedWorld(1000, 100), "as few as can be": newWorld(1000, minPolicies),
+		"mixed": newMixedWorld(1000, 100), "a few mixed": newMixedWorld(1000, 10),
 	} {
 		c := compile.New(node)
 		c.SetAll(w.Snapshot, w.Set)
@@ -59,5 +61,33 @@ func TestAllPoliciesSelectTheServer(t *testing.T) {
 	}
 	if want := policies - 2; len(seen) != want { // neither the denying one nor the client's
 		t.Errorf("%d ports, want %d", len(seen), want)
+	}
+}
+
+// All policies are there, of every dialect and in every tier, and the ends are
+// under some of each.
+func TestMixedWorld(t *testing.T) {
+	const policies = 400
+	w := newMixedWorld(1000, policies)
+	if len(w.Set.Policies) != policies {
+		t.Fatalf("%d policies, want %d", len(w.Set.Policies), policies)
+	}
+	dialects, tiers, crossed := map[policy.Dialect]int{}, map[string]int{}, map[policy.Dialect]int{}
+	for _, p := range w.Set.Policies {
+		dialects[p.Dialect]++
+		tiers[p.Tier]++
+		if p.Subject.Namespace == namespace {
+			crossed[p.Dialect]++
+		}
+	}
+	for _, d := range []policy.Dialect{policy.Kubernetes, policy.ClusterNetwork, policy.Calico, policy.Cilium} {
+		if dialects[d] < policies/5 || crossed[d] == 0 {
+			t.Errorf("%d policies of %s, %d of them for the ends", dialects[d], d, crossed[d])
+		}
+	}
+	for _, tier := range w.Set.SortedTiers() {
+		if tiers[tier.Name] == 0 {
+			t.Errorf("no policy in tier %s", tier.Name)
+		}
 	}
 }
