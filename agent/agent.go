@@ -47,6 +47,11 @@ type Options struct {
 	// Audit lets through, and logs, what policies deny, but for namespaces that
 	// choose otherwise.
 	Audit bool
+	// Failsafes stay open on hosts that policies protect; nil:
+	// policy.DefaultFailsafes. Keep are TCP ports that this node reaches whatever
+	// policies say: the API server's, or nobody could tell that one was mended.
+	Failsafes *policy.Failsafes
+	Keep      []netip.AddrPort
 	// Denials are what audited policies would have denied; nil: nobody reads
 	// them. The agent closes them.
 	Denials Denials
@@ -136,6 +141,7 @@ func (a *Agent) begin(audit bool) {
 	}
 	e := engine.New(engine.Options{
 		Node: a.options.Node, Dataplane: a.kernel, Connections: connections, Audit: audit,
+		Failsafes: a.options.Failsafes, Keep: a.options.Keep,
 		Log: a.log, RetryAfter: a.options.RetryAfter, Shared: a.disputed,
 	})
 	a.mu.Lock()
@@ -226,6 +232,7 @@ func (a *Agent) take(b Batch) {
 	a.takeCluster(b)
 	each(b.Tiers, func(t *policy.Tier) { a.engine.SetTier(*t) }, a.engine.DeleteTier)
 	each(b.Networks, a.engine.SetNetworks, a.engine.DeleteNetworks)
+	each(b.Hosts, a.engine.SetHost, a.engine.DeleteHost)
 	for ref, p := range b.Policies {
 		if p == nil {
 			a.engine.DeletePolicy(ref)

@@ -19,6 +19,7 @@ type content struct {
 	staged   []*policy.Staged
 	tiers    []*policy.Tier
 	networks []*policy.Networks
+	hosts    []*policy.Host
 	gaps     []policy.Gap
 }
 
@@ -30,6 +31,7 @@ type dialects struct {
 	policies claims[policy.Ref, policy.Policy]
 	tiers    claims[string, policy.Tier]
 	networks claims[policy.Ref, policy.Networks]
+	hosts    claims[policy.Ref, policy.Host]
 }
 
 type definedTable struct {
@@ -49,6 +51,7 @@ func emptyDialects() *dialects {
 	d := &dialects{
 		objects: map[origin]*definedObject{}, policies: claims[policy.Ref, policy.Policy]{},
 		tiers: claims[string, policy.Tier]{}, networks: claims[policy.Ref, policy.Networks]{},
+		hosts: claims[policy.Ref, policy.Host]{},
 	}
 	for _, tier := range policy.StandardTiers() {
 		d.tiers.set(origin{kind: -1}, tier.Name, &tier)
@@ -79,7 +82,7 @@ func readContent(kind *manifest.Defined, apiVersion string, object []byte) kube.
 	r := kind.Read(apiVersion, object)
 	c := &content{
 		policies: sortedValues(r.Set.Policies), staged: sortedValues(r.Set.Staged),
-		networks: sortedValues(r.Set.Networks), gaps: r.Gaps,
+		networks: sortedValues(r.Set.Networks), hosts: sortedValues(r.Set.Hosts), gaps: r.Gaps,
 	}
 	for _, tier := range r.Set.Tiers {
 		c.tiers = append(c.tiers, &tier) // of which an object makes one at most
@@ -141,6 +144,7 @@ func (d *dialects) replace(b *Batch, from origin, change kube.Change[*content]) 
 	replace(&b.Policies, d.policies, from, before.policies, after.policies, ofPolicy)
 	replace(&b.Tiers, d.tiers, from, before.tiers, after.tiers, func(t *policy.Tier) string { return t.Name })
 	replace(&b.Networks, d.networks, from, before.networks, after.networks, func(n *policy.Networks) policy.Ref { return n.Ref })
+	replace(&b.Hosts, d.hosts, from, before.hosts, after.hosts, func(h *policy.Host) policy.Ref { return h.Ref })
 	if change.Gone && !o.faulty {
 		delete(d.objects, from)
 	}
@@ -157,7 +161,7 @@ func (d *dialects) judge(b *Batch, from origin) {
 		o.faulty = wrong
 		b.Faults = append(b.Faults, fault)
 	}
-	if len(o.content.policies)+len(o.content.staged)+len(o.content.tiers)+len(o.content.networks)+len(o.errs) == 0 {
+	if len(o.content.policies)+len(o.content.staged)+len(o.content.tiers)+len(o.content.networks)+len(o.content.hosts)+len(o.errs) == 0 {
 		delete(d.objects, from)
 	}
 }

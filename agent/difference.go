@@ -24,6 +24,7 @@ func difference(old, new *manifest.Bundle) Batch {
 		Services:   changed(old.Snapshot.Endpoints, new.Snapshot.Endpoints, sameValue),
 		Tiers:      changed(pointers(old.Policies.Tiers), pointers(new.Policies.Tiers), sameValue),
 		Networks:   changed(old.Policies.Networks, new.Policies.Networks, sameNetworks),
+		Hosts:      changed(old.Policies.Hosts, new.Policies.Hosts, sameHost),
 		Since:      time.Now(),
 	}
 }
@@ -39,6 +40,12 @@ func sameRules(a, b *policy.Policy) bool {
 }
 
 func sameNetworks(a, b *policy.Networks) bool {
+	x, y := *a, *b
+	x.Source, y.Source = policy.Source{}, policy.Source{}
+	return reflect.DeepEqual(x, y)
+}
+
+func sameHost(a, b *policy.Host) bool {
 	x, y := *a, *b
 	x.Source, y.Source = policy.Source{}, policy.Source{}
 	return reflect.DeepEqual(x, y)

@@ -39,6 +39,7 @@ type Batch struct {
 	Accounts map[cluster.Name]*cluster.ServiceAccount
 	Tiers    map[string]*policy.Tier
 	Networks map[policy.Ref]*policy.Networks
+	Hosts    map[policy.Ref]*policy.Host         // that policies protect
 	Services map[cluster.Name]*cluster.Endpoints // where they lead
 	// Faults are the objects that came or changed with something wrong in
 	// them, and without an error those that have nothing wrong any more.
@@ -50,7 +51,7 @@ type Batch struct {
 // Empty tells whether nothing changed.
 func (b *Batch) Empty() bool {
 	return len(b.Namespaces)+len(b.Pods)+len(b.Nodes)+len(b.Policies)+
-		len(b.Accounts)+len(b.Tiers)+len(b.Networks)+len(b.Services)+len(b.Faults) == 0
+		len(b.Accounts)+len(b.Tiers)+len(b.Networks)+len(b.Hosts)+len(b.Services)+len(b.Faults) == 0
 }
 
 // SourceStatus is how a source stands.
@@ -115,6 +116,7 @@ func (b *Batch) merge(later Batch) {
 	mergeMaps(&b.Accounts, later.Accounts)
 	mergeMaps(&b.Tiers, later.Tiers)
 	mergeMaps(&b.Networks, later.Networks)
+	mergeMaps(&b.Hosts, later.Hosts)
 	mergeMaps(&b.Services, later.Services)
 	b.Faults = append(b.Faults, later.Faults...)
 	if b.Since.IsZero() {

@@ -1,12 +1,14 @@
 package compile
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/bulkhead-dev/bulkhead/internal/gen"
 	"github.com/bulkhead-dev/bulkhead/plan"
+	"github.com/bulkhead-dev/bulkhead/policy"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 	"github.com/bulkhead-dev/bulkhead/verdict"
 )
@@ -135,5 +137,27 @@ func TestDoorsFollowChanges(t *testing.T) {
 				t.Fatalf("-seed %d, world %d: the diff lacks\n%s", *seed, i, d.Text())
 			}
 		}
+	}
+}
+
+// What must be reached, and whose pods are the node's, is in the plan only where
+// policies on hosts are.
+func TestKeepIsThereWithDoors(t *testing.T) {
+	c := New(thisNode)
+	c.Keep([]netip.AddrPort{netip.MustParseAddrPort("10.96.0.1:443")})
+	c.SetPod(podOf("web", "web", "10.0.1.1"))
+	c.Commit()
+	if p := c.Plan(); len(p.Keep)+len(p.Own)+len(p.Hosts) > 0 {
+		t.Errorf("without hosts there are\n%s", plan.Text(p))
+	}
+	c.SetHost(&policy.Host{Ref: policy.Ref{Name: "all"}, Node: thisNode, Device: policy.AllDevices})
+	c.Commit()
+	if p := c.Plan(); len(p.Keep) != 1 || len(p.Own) != 1 || len(p.Hosts) != 1 {
+		t.Errorf("with a host there are\n%s", plan.Text(p))
+	}
+	c.DeleteHost(policy.Ref{Name: "all"})
+	c.Commit()
+	if p := c.Plan(); plan.Text(p) != "plan "+thisNode+"\n" {
+		t.Errorf("after the host there are\n%s", plan.Text(p))
 	}
 }

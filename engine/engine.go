@@ -29,6 +29,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/conntrack"
 	"github.com/bulkhead-dev/bulkhead/dataplane"
 	"github.com/bulkhead-dev/bulkhead/plan"
+	"github.com/bulkhead-dev/bulkhead/policy"
 )
 
 // Connections ends live connections; package conntrack does.
@@ -51,7 +52,12 @@ type Options struct {
 	Connections Connections
 	// Audit lets through, and notes, what policies deny, but for namespaces
 	// that choose otherwise.
-	Audit      bool
+	Audit bool
+	// Failsafes stay open on hosts; nil: policy.DefaultFailsafes, or those of the
+	// set that Sync tells. Keep are TCP ports that the node reaches whatever its
+	// policies say.
+	Failsafes  *policy.Failsafes
+	Keep       []netip.AddrPort
 	Log        *slog.Logger  // nil: none
 	RetryAfter time.Duration // after a failure; zero: a second
 	// Shared is told by whom addresses of this node's pods are claimed where

@@ -26,6 +26,10 @@ func (e *Engine) run(ctx context.Context) {
 	if e.options.Audit {
 		w.compiler.Audit()
 	}
+	w.compiler.Keep(e.options.Keep)
+	if e.options.Failsafes != nil {
+		w.compiler.Failsafes(*e.options.Failsafes)
+	}
 	w.index, w.judge = plan.NewIndex(w.compiler.Plan()), &e.judge
 	w.judge.begin(w.compiler.Plan())
 	w.looks.settled, w.looks.read = make(chan error, 1), make(chan reading, 1)

@@ -1,8 +1,11 @@
 package policy
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/bulkhead-dev/bulkhead/cluster"
 	"github.com/bulkhead-dev/bulkhead/traffic"
@@ -161,6 +164,40 @@ type Failsafe struct {
 // Matches tells whether a connection is to the port, with that other end.
 func (f Failsafe) Matches(protocol traffic.Protocol, port uint16, other netip.Addr) bool {
 	return f.Protocol == protocol && f.Port == port && (!f.Net.IsValid() || f.Net.Contains(other))
+}
+
+// ParseFailsafe reads "tcp:22", or for the other end's network "tcp:10.0.0.0/8:22",
+// as Calico's configuration has it.
+func ParseFailsafe(text string) (Failsafe, error) {
+	wrong := fmt.Errorf("failsafe port %q: write PROTOCOL:PORT or PROTOCOL:CIDR:PORT, for example tcp:22 or tcp:10.0.0.0/8:22", text)
+	name, rest, _ := strings.Cut(text, ":")
+	protocol, err := traffic.ParseProtocol(name)
+	if err != nil || !protocol.HasPorts() {
+		return Failsafe{}, wrong
+	}
+	f := Failsafe{Protocol: protocol}
+	if at := strings.LastIndexByte(rest, ':'); at >= 0 {
+		network := strings.NewReplacer("[", "", "]", "").Replace(rest[:at])
+		if f.Net, err = netip.ParsePrefix(network); err != nil {
+			return Failsafe{}, wrong
+		}
+		f.Net, rest = f.Net.Masked(), rest[at+1:]
+	}
+	port, err := strconv.ParseUint(rest, 10, 16)
+	if err != nil || port == 0 {
+		return Failsafe{}, wrong
+	}
+	f.Port = uint16(port)
+	return f, nil
+}
+
+// String is what ParseFailsafe reads.
+func (f Failsafe) String() string {
+	network := ""
+	if f.Net.IsValid() {
+		network = f.Net.String() + ":"
+	}
+	return fmt.Sprintf("%s:%s%d", strings.ToLower(f.Protocol.String()), network, f.Port)
 }
 
 // Failsafes are the ports that stay open to hosts and from them.

@@ -92,3 +92,20 @@ func TestDefaultFailsafes(t *testing.T) {
 		}
 	}
 }
+
+func TestParseFailsafe(t *testing.T) {
+	for _, text := range []string{"tcp:22", "udp:10.0.0.0/8:68", "sctp:2001:db8::/32:5000"} {
+		f, err := ParseFailsafe(text)
+		if err != nil || f.String() != text {
+			t.Errorf("%s: %s, %v", text, f, err)
+		}
+	}
+	if f, err := ParseFailsafe("TCP:[2001:db8::/32]:22"); err != nil || f.String() != "tcp:2001:db8::/32:22" {
+		t.Errorf("%s, %v", f, err)
+	}
+	for _, text := range []string{"", "22", "tcp", "tcp:", "tcp:0", "tcp:65536", "icmp:8", "tcp:10.0.0.0:22", "tcp:x:22"} {
+		if f, err := ParseFailsafe(text); err == nil {
+			t.Errorf("%q is %s", text, f)
+		}
+	}
+}

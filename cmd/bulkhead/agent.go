@@ -26,6 +26,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/names"
 	"github.com/bulkhead-dev/bulkhead/neighbour"
 	"github.com/bulkhead-dev/bulkhead/podroute"
+	"github.com/bulkhead-dev/bulkhead/policy"
 	"github.com/bulkhead-dev/bulkhead/proxy"
 	"github.com/bulkhead-dev/bulkhead/proxy/dns"
 )
@@ -54,6 +55,7 @@ type agentFlags struct {
 	beside                      agent.Beside
 	resetTCP, guard             bool
 	hold                        string
+	failsafeIn, failsafeOut     []string
 	podCIDRs                    []string
 	sourceCheck                 string
 	proxy, stateDir, refusal    string
@@ -100,6 +102,9 @@ func (f *agentFlags) add(cmd *cobra.Command) {
 	enforce.flags.StringVar(&f.nri, "nri", choiceAuto, "`auto|on|off`: hear of pods from the container runtime before they run; auto where its socket is")
 	enforce.flags.StringVar(&f.nriSocket, "nri-socket", nri.Socket, "the container runtime's `SOCKET` for its plugins")
 	enforce.flags.BoolVar(&f.guard, "guard", true, "let nobody else change or flush the tables, where the kernel can (Linux 6.9); otherwise what others change is put back")
+	hosts := newFlagGroup("Policies on this node itself")
+	hosts.flags.StringSliceVar(&f.failsafeIn, "failsafe-in", nil, "ports that host endpoints leave open to this node, as `PROTOCOL:[CIDR:]PORT`, or none; without it "+failsafeList(policy.DefaultFailsafes().Ingress))
+	hosts.flags.StringSliceVar(&f.failsafeOut, "failsafe-out", nil, "the same from this node, as `PROTOCOL:[CIDR:]PORT`; without it "+failsafeList(policy.DefaultFailsafes().Egress))
 	content := newFlagGroup("Names and HTTP")
 	content.flags.StringVar(&f.proxy, "proxy", choiceAuto, "`auto|off`: connections whose content policies ask for go through a proxy in this process, or are denied")
 	content.flags.StringVar(&f.stateDir, "state-dir", "", "keep in `DIR` which addresses names have, over a restart; it must exist")
@@ -111,7 +116,7 @@ func (f *agentFlags) add(cmd *cobra.Command) {
 	report.flags.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "what to log: debug|info|warn|error")
 	help := newFlagGroup("Help")
 	help.flags.BoolP("help", "h", false, "print this")
-	addFlagGroups(cmd, source, enforce, content, report, help)
+	addFlagGroups(cmd, source, enforce, hosts, content, report, help)
 }
 
 func (f *agentFlags) check() error {
@@ -158,9 +163,9 @@ func (f *agentFlags) proxies(options *agent.Options) nft.Proxy {
 	if f.proxy == choiceOff {
 		return nft.Proxy{}
 	}
-	options.Proxies = func(ctx context.Context, policy dns.Policy) (io.Closer, error) {
+	options.Proxies = func(ctx context.Context, decided dns.Policy) (io.Closer, error) {
 		return proxy.Open(ctx, proxy.Options{
-			Policy: policy, Dir: f.stateDir, Grace: f.nameGrace, NXDomain: f.refusal == refusalNXDomain, Log: options.Log,
+			Policy: decided, Dir: f.stateDir, Grace: f.nameGrace, NXDomain: f.refusal == refusalNXDomain, Log: options.Log,
 		})
 	}
 	return proxy.Tables()
@@ -206,6 +211,9 @@ func (f *agentFlags) run(ctx context.Context, stderr io.Writer) (err error) {
 	if f.nri != choiceOff {
 		options.Runtime = agent.Runtime{Socket: f.nriSocket, Required: f.nri == choiceOn}
 	}
+	if options.Failsafes, err = f.failsafes(); err != nil {
+		return badInput(err)
+	}
 	var background []func(context.Context)
 	if options.Source, err = f.source(log, &options, &background); err != nil {
 		return badInput(err)
@@ -246,6 +254,9 @@ func (f *agentFlags) run(ctx context.Context, stderr io.Writer) (err error) {
 	return err
 }
 
+// lookupPatience is how long the start waits for the API server's addresses.
+const lookupPatience = 5 * time.Second
+
 // source chooses where the agent reads, and what runs beside it.
 func (f *agentFlags) source(log *slog.Logger, options *agent.Options, background *[]func(context.Context)) (agent.Source, error) {
 	if f.manifests != "" {
@@ -254,6 +265,11 @@ func (f *agentFlags) source(log *slog.Logger, options *agent.Options, background
 	client, err := kube.Connect(f.kubeconfig, "bulkhead/"+version())
 	if err != nil {
 		return nil, err
+	}
+	ctx, done := context.WithTimeout(context.Background(), lookupPatience)
+	defer done()
+	if options.Keep, err = client.Addresses(ctx); err != nil {
+		log.Warn("a policy on this node may cut the agent off its API server", "error", err)
 	}
 	events := kube.NewEvents(client, "bulkhead.dev/agent", f.node, log)
 	options.Warn = events.Warn
