@@ -9,7 +9,10 @@
 //   - from the nodes and outside addresses that ingress rules mention, to every
 //     container port of every pod;
 //   - from every pod to the nodes and outside addresses that egress rules
-//     mention, on the ports that those rules name.
+//     mention, on the ports that those rules name;
+//   - to each node that policies on hosts protect, on the ports of SSH, the kubelet
+//     and those policies, from every pod, other node and outside address that they
+//     mention, and from it to other nodes and those addresses.
 //
 // A rule mentions the outside with an ipBlock or by matching everybody: then one
 // address of each block is asked about, and one of each of its exceptions, which
@@ -85,7 +88,7 @@ func Connections(s *cluster.Snapshot, set *policy.Set) []verdict.Connection {
 			}
 		}
 	}
-	return list
+	return append(list, onlyNew(list, hostConnections(s, set, pods))...)
 }
 
 // appendPair adds what to ask about two places. Two pods on one node's network

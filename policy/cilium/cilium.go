@@ -39,8 +39,7 @@
 // the ends denies everything.
 //
 // Not enforced are groups of a cloud provider, authentication, TLS, listeners,
-// values of headers that are in secrets, and policies for nodes, which are
-// evaluated only.
+// and values of headers that are in secrets.
 package cilium
 
 import (
@@ -188,7 +187,6 @@ func (r *reader) hosts(p *policy.Policy, s *metav1.LabelSelector, path *field.Pa
 	if !ok {
 		return false, false
 	}
-	r.gap(path, "policies on nodes are evaluated and not enforced yet")
 	p.Subject, p.Hosts = policy.NoPods(), &policy.HostSubject{Nodes: true}
 	left, picks := asked.of(ownNode)
 	if !picks {
