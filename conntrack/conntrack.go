@@ -52,6 +52,7 @@ type Table struct {
 	conn  *netlink.Conn
 	links *rtnetlink.Handle
 	size  *size
+	own   map[netip.Addr]bool // the node's addresses, as of the last Find
 }
 
 // Open opens the table of the network namespace with that descriptor, which may
@@ -125,7 +126,12 @@ func (t *Table) Find(p *plan.Plan, scope plan.Scope) func(context.Context) ([]Co
 		return func(context.Context) ([]Conn, error) { return nil, nil }
 	}
 	addrs, known := addresses(p, scope)
-	return func(ctx context.Context) ([]Conn, error) {
+	return func(ctx context.Context) (conns []Conn, err error) {
+		// The kernel answers this when nobody is changing a device, in any
+		// network namespace: that can take it half a second.
+		if t.own, err = t.nodeAddrs(); err != nil {
+			return nil, err
+		}
 		if known {
 			return t.concerned(ctx, addrs)
 		}
@@ -138,10 +144,7 @@ func (t *Table) Cut(ctx context.Context, p *plan.Plan, x *plan.Index, scope plan
 	if len(conns) == 0 {
 		return Count{}, nil
 	}
-	place, err := t.place(p)
-	if err != nil {
-		return Count{}, err
-	}
+	place := t.place(p)
 	var denied []Conn
 	for _, c := range conns {
 		if c.passes() && scope.Contains(p, c.From, c.To) && c.loses(x.Trace(place.packet(c))) {

@@ -18,18 +18,14 @@ type place struct {
 	devices map[netip.Addr]string // that lead to an address; nil: the plan asks for none
 }
 
-func (t *Table) place(p *plan.Plan) (*place, error) {
-	own, err := t.nodeAddrs()
-	if err != nil {
-		return nil, err
-	}
-	found := &place{links: t.links, own: own}
+func (t *Table) place(p *plan.Plan) *place {
+	found := &place{links: t.links, own: t.own}
 	for d := range p.Hosts {
 		if d.Device != "" && d.Device != plan.AllDevices {
 			found.devices = map[netip.Addr]string{}
 		}
 	}
-	return found, nil
+	return found
 }
 
 // packet is a connection's first one, by the devices that its ends are reached by
