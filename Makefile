@@ -24,7 +24,7 @@ test: lint ## all checks and tests of every day (under 15 minutes on two cores)
 	$(GO) test -timeout 20m ./...
 
 .PHONY: ci
-ci: test e2e ## what CI runs: test, then Kubernetes' own 50 specs on a real cluster (30 minutes where nothing is built yet)
+ci: test test-cilium e2e ## what CI runs: test, Cilium's opinion, then Kubernetes' own 50 specs on a real cluster (30 minutes where nothing is built yet)
 
 .PHONY: lint
 lint: ## gofmt, go vet, go mod tidy, staticcheck
@@ -65,6 +65,7 @@ bench-datapath: ## packets: no firewall, conntrack, Bulkhead and iptables with 1
 
 include deploy/deploy.mk
 include test/cluster/cluster.mk
+include test/cilium/cilium.mk
 include test/failure/failure.mk
 include test/scale/scale.mk
 include test/failure/podstart/podstart.mk

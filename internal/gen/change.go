@@ -224,7 +224,7 @@ func (g *generator) changedNetworks() []Change {
 	}
 	n := g.networks(g.IntN(4))
 	if g.Mixed {
-		n = g.calicoNetworks(g.IntN(4))
+		n = g.mixedNetworks(g.IntN(4))
 	}
 	if g.in(3) {
 		return []Change{func(t Target) { t.DeleteNetworks(n.Ref) }}

@@ -17,10 +17,20 @@ var dialects = []func(g *generator, n int) *policy.Policy{
 	(*generator).clusterNetworkPolicy,
 	(*generator).calicoPolicy,
 	(*generator).calicoGlobalPolicy,
+	(*generator).ciliumPolicy,
+	(*generator).ciliumPolicy,
+	(*generator).ciliumClusterwidePolicy,
 }
 
 func (g *generator) mixed(n int) *policy.Policy {
 	return dialects[g.IntN(len(dialects))](g, n)
+}
+
+func (g *generator) mixedNetworks(n int) *policy.Networks {
+	if g.in(3) {
+		return g.ciliumNetworks(n)
+	}
+	return g.calicoNetworks(n)
 }
 
 // mixedCluster is what policies of a mixed world refer to.
@@ -29,7 +39,7 @@ func (g *generator) mixedCluster() {
 		g.world.SetTier(g.calicoTier(n))
 	}
 	for n := range g.IntN(5) {
-		g.world.SetNetworks(g.calicoNetworks(n))
+		g.world.SetNetworks(g.mixedNetworks(n))
 	}
 	for range g.IntN(6) {
 		g.world.SetServiceAccount(g.account())

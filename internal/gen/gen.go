@@ -79,6 +79,9 @@ type generator struct {
 	*rand.Rand
 	Shape
 	world *World
+	// Of Cilium's rules: they ask for no content and no services, and their peers
+	// are nodes by label alone, if there are any.
+	plain, onlyNodes bool
 }
 
 // one of some words.

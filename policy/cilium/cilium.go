@@ -24,11 +24,13 @@
 //
 // # What differs from Cilium
 //
-// Traffic from a pod's own node is always let in, although a rule in ingressDeny
+// Test module test/cilium compares with Cilium's own packages, and shows these to be
+// so. Traffic from a pod's own node is always let in, although a rule in ingressDeny
 // names it; such a rule is one of the policy's Gaps. ICMP type 0 is only that type,
 // where Cilium takes it for all types. A service means its ready backends that are
 // not on their node's network; one that does not exist is nobody, where Cilium takes
-// a rule without any for one to everybody. A port's name stands for the ports of all
+// a rule without any for one to everybody. An empty cidrGroupSelector is everything
+// outside, where Cilium takes it for everybody. A port's name stands for the ports of all
 // of a pod's containers that share it.
 //
 // # What fails closed

@@ -23,6 +23,10 @@ const (
 	world6
 )
 
+// addressSources are those of labels that an address has by the blocks, groups and
+// names that it belongs to.
+var addressSources = []string{sourceAny, "cidr", "cidrgroup", "fqdn"}
+
 // reservedLabels are those that each of a class has.
 var reservedLabels = map[class][]string{
 	ownNode:   {"host"},
@@ -35,34 +39,38 @@ var reservedLabels = map[class][]string{
 // if none of the class can meet them.
 func (all requirements) of(c class) (left requirements, picks bool) {
 	for _, q := range all {
-		switch exists, known := c.lookup(q); {
+		switch value, exists, known := c.lookup(q); {
 		case !known:
 			left = append(left, q)
-		case !q.holds("", exists):
+		case !q.holds(value, exists):
 			return nil, false
 		}
 	}
 	return left, true
 }
 
-// lookup tells whether all of a class have a label, which is then empty; known is
-// false if that depends.
-func (c class) lookup(q requirement) (exists, known bool) {
+// lookup is a label that all of a class have or lack; known is false if that
+// depends.
+func (c class) lookup(q requirement) (value string, exists, known bool) {
 	if q.source == sourceReserved || q.source == sourceAny {
 		if slices.Contains(reservedLabels[c], q.key) {
-			return true, true
+			return "", true, true
 		}
 	}
 	ofPods := q.key == namespaceLabel || q.key == accountLabel || q.key == clusterLabel || strings.HasPrefix(q.key, namespacesPrefix)
-	switch c {
-	case pod:
-		return false, !q.ofKubernetes()
-	case ownNode:
-		return false, ofPods || !q.ofKubernetes() && q.source != sourceNode
-	case otherNode:
-		return false, ofPods || q.source != sourceAny && q.source != sourceNode
+	switch {
+	case c == pod && q.key == clusterLabel && q.ofKubernetes():
+		return thisCluster, true, true
+	case c == pod:
+		return "", false, !q.ofKubernetes()
+	case ofPods:
+		return "", false, true
+	case c == ownNode:
+		return "", false, !q.ofKubernetes() && q.source != sourceNode
+	case c == otherNode:
+		return "", false, q.source != sourceAny && q.source != sourceNode
 	}
-	return false, true
+	return "", false, !slices.Contains(addressSources, q.source)
 }
 
 // podSelector turns requirements of pods into the model's selector; not ok if a label's

@@ -31,6 +31,9 @@ func TestReadGaps(t *testing.T) {
 	)
 	for _, row := range []struct{ spec, gap, want string }{
 		{out(`{toEndpoints: [{matchLabels: {"reserved:world": "", "cidr:10.0.0.0/8": ""}}]}`), rule + "toEndpoints[0]", "allow any port"},
+		{out(`{toEndpoints: [{matchExpressions: [{key: "reserved:host", operator: Exists}, {key: zone, operator: DoesNotExist}]}]}`), "", "allow [own node {!zone}] any port"},
+		{out(`{toEndpoints: [{matchExpressions: [{key: "reserved:remote-node", operator: DoesNotExist}, {key: zone, operator: DoesNotExist}]}]}`), rule + "toEndpoints[0]",
+			"allow [pods {!zone}] [own node {!zone}] any port"},
 		{deny(`{toEndpoints: [{matchLabels: {"reserved:world": "", "cidr:10.0.0.0/8": ""}}]}`), drule + "toEndpoints[0]", "deny any peer any port"},
 		{out(`{toGroups: [{aws: {securityGroupsIds: [sg-1]}}]}`), rule + "toGroups", "allow any port"},
 		{deny(`{toGroups: [{aws: {region: a}}], toPorts: [{` + web + `}]}`), drule + "toGroups", "deny any peer TCP 80"},

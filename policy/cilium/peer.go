@@ -3,6 +3,7 @@ package cilium
 import (
 	"slices"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/bulkhead-dev/bulkhead/policy"
@@ -29,36 +30,40 @@ func (w *ruleReader) readEndpoints(path *field.Path) {
 			continue
 		}
 		if !asked.asksReserved() {
-			asked = w.ofPods(asked)
+			asked = w.completed(asked)
 		}
 		w.classes(w.ofThisCluster(asked, path, w.deny), path)
 	}
 }
 
-// ofPods is a selector without reserved labels as Cilium completes it.
-func (w *ruleReader) ofPods(asked requirements) requirements {
-	if !asked.asksNamespace() && !asked.asksNamespaceLabels() && w.ref.Namespace != "" {
+// completed is a selector without reserved labels as Cilium completes it: about
+// objects of this cluster, which are pods, and in a namespace's policy about those
+// of the namespace, unless it says of these itself.
+func (w *ruleReader) completed(asked requirements) requirements {
+	switch {
+	case asked.asksNamespace():
+	case w.ref.Namespace == "":
+		asked = append(slices.Clone(asked), requirement{source: sourceK8s, key: namespaceLabel, operator: metav1.LabelSelectorOpExists})
+	case !asked.asksNamespaceLabels():
 		asked = asked.inNamespace(w.ref.Namespace)
+	}
+	if !asked.asksCluster() {
+		asked = append(slices.Clone(asked), requirement{
+			source: sourceK8s, key: clusterLabel, operator: metav1.LabelSelectorOpIn, values: []string{thisCluster},
+		})
 	}
 	return asked
 }
 
 // classes adds what the requirements pick of each class.
 func (w *ruleReader) classes(asked requirements, path *field.Path) {
-	asked, server := asked.split(sourceReserved, serverLabel)
+	asked, server := asked.split(requirement.ofServer)
 	if server.holds("", false) {
 		w.addPods(asked, path)
 	}
-	if !asked.asksReserved() && len(server) == 0 {
-		return
-	}
-	if asked.asksOutside() {
-		w.unknown(path, "labels of addresses are")
-		return
-	}
 	from := len(w.peers)
 	w.addNodes(asked, path)
-	w.addWorld(asked)
+	w.addWorld(asked, path)
 	w.peers = append(w.peers[:from], server.narrow(w.peers[from:])...)
 }
 
@@ -107,10 +112,12 @@ func (w *ruleReader) addNode(c class, left requirements, path *field.Path) {
 	w.peers = append(w.peers, policy.Peer{Nodes: &policy.NodeSelector{Which: which, Nodes: s}})
 }
 
-func (w *ruleReader) addWorld(asked requirements) {
-	_, four := asked.of(world4)
-	_, six := asked.of(world6)
+func (w *ruleReader) addWorld(asked requirements, path *field.Path) {
+	left, four := asked.of(world4)
+	more, six := asked.of(world6)
 	switch {
+	case len(left)+len(more) > 0:
+		w.unknown(path, "labels of addresses are")
 	case four && six:
 		w.peers = append(w.peers, world)
 	case four:
@@ -129,7 +136,8 @@ func (w *ruleReader) readNodes(path *field.Path) {
 			w.wrong = true
 			continue
 		}
-		if left, picks := w.ofThisCluster(asked, path, w.deny).of(otherNode); picks {
+		others, cluster := w.ofThisCluster(asked, path, w.deny).split(requirement.ofCluster)
+		if left, picks := others.of(otherNode); picks && cluster.holds(thisCluster, true) {
 			w.addNode(otherNode, left, path)
 		}
 	}

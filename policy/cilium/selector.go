@@ -39,6 +39,7 @@ type requirement struct {
 	source, key string
 	operator    metav1.LabelSelectorOperator
 	values      []string
+	match       bool // it is one of matchLabels
 }
 
 // holds tells whether a label that exists or not meets the condition.
@@ -66,10 +67,10 @@ func (all requirements) holds(value string, exists bool) bool {
 	return !slices.ContainsFunc(all, func(q requirement) bool { return !q.holds(value, exists) })
 }
 
-// split takes out those of one label.
-func (all requirements) split(source, key string) (others, of requirements) {
+// split takes some out.
+func (all requirements) split(out func(requirement) bool) (others, of requirements) {
 	for _, q := range all {
-		if q.source == source && q.key == key {
+		if out(q) {
 			of = append(of, q)
 		} else {
 			others = append(others, q)
@@ -78,10 +79,8 @@ func (all requirements) split(source, key string) (others, of requirements) {
 	return others, of
 }
 
-// asksOutside tells whether a selector is about addresses by what they lie in.
-func (all requirements) asksOutside() bool {
-	return slices.ContainsFunc(all, func(q requirement) bool { return q.source == "cidr" || q.source == "cidrgroup" || q.source == "fqdn" })
-}
+func (q requirement) ofServer() bool  { return q.source == sourceReserved && q.key == serverLabel }
+func (q requirement) ofCluster() bool { return q.ofKubernetes() && q.key == clusterLabel }
 
 // asksReserved tells whether a selector is about more than pods.
 func (all requirements) asksReserved() bool {
@@ -92,18 +91,22 @@ func (all requirements) asksNamespace() bool {
 	return slices.ContainsFunc(all, func(q requirement) bool { return q.ofKubernetes() && q.key == namespaceLabel })
 }
 
+func (all requirements) asksCluster() bool {
+	return slices.ContainsFunc(all, requirement.ofCluster)
+}
+
 func (all requirements) asksNamespaceLabels() bool {
 	return slices.ContainsFunc(all, func(q requirement) bool {
 		return q.ofKubernetes() && strings.HasPrefix(q.key, namespacesPrefix)
 	})
 }
 
-// inNamespace keeps to a namespace, whatever namespace an exact match names.
+// inNamespace keeps to a namespace, whatever namespace is in matchLabels.
 func (all requirements) inNamespace(name string) requirements {
 	all = slices.DeleteFunc(slices.Clone(all), func(q requirement) bool {
-		return q.source == sourceK8s && q.key == namespaceLabel && q.operator == metav1.LabelSelectorOpIn
+		return q.source == sourceK8s && q.key == namespaceLabel && q.match
 	})
-	return append(all, requirement{sourceK8s, namespaceLabel, metav1.LabelSelectorOpIn, []string{name}})
+	return append(all, requirement{source: sourceK8s, key: namespaceLabel, operator: metav1.LabelSelectorOpIn, values: []string{name}})
 }
 
 // selector reads a selector's requirements in an order that does not depend on how
@@ -116,7 +119,7 @@ func (r *reader) selector(s *metav1.LabelSelector, path *field.Path) (requiremen
 		for _, message := range validation.IsValidLabelValue(value) {
 			valid = r.fail(field.Invalid(path.Child("matchLabels"), value, message))
 		}
-		q.operator, q.values = metav1.LabelSelectorOpIn, []string{value}
+		q.operator, q.values, q.match = metav1.LabelSelectorOpIn, []string{value}, true
 		all, ok = append(all, q), ok && valid
 	}
 	for i, e := range s.MatchExpressions {
@@ -156,23 +159,17 @@ func (r *reader) label(key string, path *field.Path) (q requirement, ok bool) {
 	return requirement{source: source, key: name}, ok
 }
 
-// ofThisCluster takes out what is said of the cluster: there is only this one. A
-// selector of other clusters picks nobody, or where it denies or protects,
+// ofThisCluster looks at what is said of the cluster: there is only this one. What
+// is meant for other clusters picks nobody, or where it denies or protects,
 // everybody.
 func (r *reader) ofThisCluster(asked requirements, path *field.Path, wide bool) requirements {
-	var left requirements
-	for _, q := range asked {
-		if !q.ofKubernetes() || q.key != clusterLabel {
-			left = append(left, q)
-			continue
-		}
-		if q.holds(thisCluster, true) {
-			continue
-		}
-		r.gap(path, fmt.Sprintf("other clusters are not known, and this one is taken to be called %q; what allows lets nobody in by this", thisCluster))
-		if !wide {
-			left = append(left, requirement{source: sourceReserved, key: "none", operator: metav1.LabelSelectorOpExists})
-		}
+	other := func(q requirement) bool { return q.ofCluster() && !q.holds(thisCluster, true) }
+	if !slices.ContainsFunc(asked, other) {
+		return asked
 	}
-	return left
+	r.gap(path, fmt.Sprintf("other clusters are not known, and this one is taken to be called %q; what allows lets nobody in by this", thisCluster))
+	if wide {
+		return slices.DeleteFunc(slices.Clone(asked), requirement.ofCluster)
+	}
+	return asked
 }
