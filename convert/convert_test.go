@@ -144,7 +144,7 @@ func TestConvertedWorldsMeanTheSame(t *testing.T) {
 	}
 	t.Logf("random worlds start at -seed %d", start)
 	whole := map[string]int{}
-	for i := range 800 {
+	for i := range 1500 {
 		r := gen.Source(start, i)
 		w := gen.New(r, gen.Shape{Nodes: 2, Namespaces: 3, Pods: 12, Policies: 1 + i%3, Mixed: true})
 		for name, to := range dialects {

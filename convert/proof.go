@@ -22,7 +22,9 @@ import (
 // policies that were of the dialect before stay, and what the readers make of the
 // objects comes to them.
 func (r *Result) Read(set *policy.Set, to policy.Dialect) (*policy.Set, error) {
-	after := &policy.Set{Tiers: maps.Clone(set.Tiers), Policies: map[policy.Ref]*policy.Policy{}, Networks: set.Networks}
+	as := *set
+	after := &as
+	after.Tiers, after.Policies, after.Staged = maps.Clone(set.Tiers), map[policy.Ref]*policy.Policy{}, nil
 	for ref, p := range set.Policies {
 		if p.Dialect == to {
 			after.Policies[ref] = p
