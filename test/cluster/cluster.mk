@@ -50,6 +50,12 @@ conformance: build ## all upstream suites, with Bulkhead and without; writes doc
 	@$(CONFORMANCE) $(REPORT) --suite e2e --without=false --ip ipv6 --ip ipv4,ipv6 --kube-proxy nftables,iptables $(WITH_BULKHEAD)
 	@$(CONFORMANCE) $(REPORT) --suite e2e --without=false --pod-network bridge --kube-proxy nftables,iptables $(WITH_BULKHEAD)
 
+.PHONY: conformance-cnp
+conformance-cnp: build ## the suite of ClusterNetworkPolicy, with Bulkhead and without; writes its page in docs (20 minutes)
+	@hack/need $(CLUSTER_NEEDS)
+	@rm -rf $(RESULTS)-cnp
+	@$(CONFORMANCE) --results $(RESULTS)-cnp --suite cnp --parts 2 --kube-proxy nftables,iptables --out $(CURDIR)/docs/conformance-clusternetworkpolicy.md $(WITH_BULKHEAD)
+
 .PHONY: bench-peers
 bench-peers: build ## Bulkhead beside kube-router and no engine, on the same cluster and work (about 10 minutes)
 	@hack/need $(CLUSTER_NEEDS) ipset

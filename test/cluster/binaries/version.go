@@ -2,8 +2,10 @@ package binaries
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,4 +41,26 @@ func Version(name string) (string, error) {
 		return "", fmt.Errorf("find version of %s: its module requires none of %s", name, release)
 	}
 	return version, nil
+}
+
+// ModuleDir is the folder with the sources of the release that a program is built
+// from.
+func ModuleDir(ctx context.Context, name string) (string, error) {
+	i := slices.IndexFunc(programs, func(p program) bool { return p.name == name })
+	if i < 0 {
+		return "", fmt.Errorf("find program %q: it is none of %s", name, strings.Join(Names(), ", "))
+	}
+	p := programs[i]
+	dir, err := p.dir()
+	if err != nil {
+		return "", fmt.Errorf("find sources of %s: %w", name, err)
+	}
+	cmd := exec.CommandContext(ctx, "go", "list", "-find", "-f", "{{.Module.Dir}}", cmp.Or(p.release, p.pkg))
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("find sources of %s: %w", name, err)
+	}
+	return strings.TrimSpace(string(out)), nil
 }

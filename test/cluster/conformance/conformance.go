@@ -7,6 +7,7 @@
 package conformance
 
 import (
+	"context"
 	"fmt"
 	"time"
 )
@@ -98,8 +99,12 @@ type Suite struct {
 	// command is what to run, for a cluster and a folder for its files. It may
 	// end with an error when specs fail.
 	command func(place) []string
+	// prepare readies a fresh cluster; nil: as it is.
+	prepare func(context.Context, place) error
 	// result is the file with the outcome, in the folder.
 	result string
+	// read reads it; nil: it is JUnit's.
+	read func(path string) ([]Spec, error)
 	// keep says whether a test case in the result is one of the suite's.
 	keep func(junitCase) bool
 	// Parts says that the suite can be run in parts.
@@ -119,4 +124,4 @@ type place struct {
 }
 
 // Suites are all there are, in the order of the report.
-var Suites = []Suite{e2e, cyclonus}
+var Suites = []Suite{e2e, cyclonus, clusterNetworkPolicy}

@@ -205,3 +205,67 @@ func TestReport(t *testing.T) {
 		t.Errorf("wrong are %v", wrong)
 	}
 }
+
+const goTestOutput = `=== RUN   TestConformance
+=== RUN   TestConformance/Admin/allow
+--- FAIL: TestConformance (9.00s)
+    --- FAIL: TestConformance/Admin (3.00s)
+        --- PASS: TestConformance/Admin/allow (1.00s)
+        --- FAIL: TestConformance/Admin/deny (2.00s)
+    --- SKIP: TestConformance/Nodes (0.00s)
+    --- PASS: TestConformance/Whole (1.00s)
+FAIL
+`
+
+func TestReadGoTest(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "output.log")
+	if err := os.WriteFile(path, []byte(goTestOutput), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got, err := clusterNetworkPolicy.specs(path)
+	want := []Spec{{"Admin/allow", true}, {"Admin/deny", false}, {"Nodes", false}, {"Whole", true}}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v, not %v", got, err, want)
+	}
+}
+
+// The two halves are all there is, and one command runs both.
+func TestPartsOfClusterNetworkPolicy(t *testing.T) {
+	for _, row := range []struct {
+		part Part
+		want string
+	}{
+		{Part{}, "-test.run=^TestConformance$"},
+		{Part{1, 1}, "-test.run=^TestConformance$"},
+		{Part{1, 2}, "-test.run=^TestConformance$/^CNPAdminTier"},
+		{Part{2, 2}, "-test.run=^TestConformance$ -test.skip=^TestConformance$/^CNPAdminTier"},
+		{Part{3, 3}, "-test.run=^$"},
+	} {
+		if got := strings.Join(tests(row.part), " "); got != row.want {
+			t.Errorf("%s: %s, want %s", row.part, got, row.want)
+		}
+	}
+	if got := withoutPart([]string{"suite", "-test.run=^A$", "-test.skip=^B$", "-all-features"}); !slices.Equal(got, []string{"suite", "-all-features"}) {
+		t.Errorf("without its part the command is %q", got)
+	}
+}
+
+func TestReportOfClusterNetworkPolicy(t *testing.T) {
+	setup := Setup{Engine: bulkhead, ProxyMode: "nftables", PodNetwork: "routed", Families: "ipv4"}
+	report := &Report{Runs: []*Run{{Suite: clusterNetworkPolicy.Name, Setup: setup, Took: time.Minute, Specs: specs(40, 0)}}}
+	var page strings.Builder
+	if err := report.Write(&page); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"# Conformance to ClusterNetworkPolicy\n", "| ClusterNetworkPolicy | nftables | routed | ipv4 | 40 of 40 in 1m0s |\n",
+		"With an engine, nothing.", "| good | 40 of 40 |\n", "- network-policy-api v0.2.0\n",
+	} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("no %q in\n%s", want, page.String())
+		}
+	}
+	if strings.Contains(page.String(), "ginkgo") || strings.Contains(page.String(), "cyclonus v") {
+		t.Errorf("it names programs that were not run:\n%s", page.String())
+	}
+}

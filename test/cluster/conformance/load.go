@@ -91,7 +91,10 @@ func join(parts []*Run) (*Run, error) {
 
 // withoutPart is a command that runs all of a suite.
 func withoutPart(command []string) []string {
-	return slices.DeleteFunc(slices.Clone(command), func(word string) bool { return strings.HasPrefix(word, "--part=") })
+	return slices.DeleteFunc(slices.Clone(command), func(word string) bool {
+		word = strings.Trim(word, "'")
+		return strings.HasPrefix(word, "--part=") || strings.HasPrefix(word, "-test.run=") || strings.HasPrefix(word, "-test.skip=")
+	})
 }
 
 // order is what runs are sorted by: suite, then the plainest cluster first.

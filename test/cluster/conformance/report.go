@@ -2,7 +2,7 @@ package conformance
 
 import (
 	"bytes"
-	_ "embed" // of the page
+	"embed"
 	"fmt"
 	"io"
 	"maps"
@@ -34,12 +34,20 @@ func (r *Report) Err() []error {
 	return all
 }
 
-//go:embed report.md.tmpl
-var pageText string
+//go:embed *.md.tmpl
+var pageTexts embed.FS
 
-// page is the report; its first table has a row for each suite on each kind of
-// cluster, its second one for each spec of Kubernetes' suite.
-var page = template.Must(template.New("page").Funcs(template.FuncMap{"join": strings.Join}).Parse(pageText))
+// pages are the reports; the first table of each has a row for each suite on each
+// kind of cluster, its second one for each spec.
+var pages = template.Must(template.New("").Funcs(template.FuncMap{"join": strings.Join}).ParseFS(pageTexts, "*.md.tmpl"))
+
+// page is the one for the suites that were run: ClusterNetworkPolicy has its own.
+func (r *Report) page() *template.Template {
+	if slices.ContainsFunc(r.Runs, func(run *Run) bool { return run.Suite != clusterNetworkPolicy.Name }) {
+		return pages.Lookup("report.md.tmpl")
+	}
+	return pages.Lookup("clusternetworkpolicy.md.tmpl")
+}
 
 type row struct {
 	Suite string
@@ -60,7 +68,7 @@ func (r *Report) Write(w io.Writer) error {
 	}
 	engines := r.engines()
 	var b bytes.Buffer
-	err = page.Execute(&b, map[string]any{
+	err = r.page().Execute(&b, map[string]any{
 		"Date": r.Date, "Engines": engines, "Rows": r.rows(engines), "Failures": r.failures(), "Specs": r.specs(engines),
 		"Commands": r.commands(), "Versions": versions,
 	})
@@ -112,19 +120,19 @@ func (r *Report) rows(engines []string) []row {
 	return rows
 }
 
-// A spec is one of Kubernetes' specs with how often it passed, by engine.
+// A spec is one of a suite's specs with how often it passed, by engine.
 type specRow struct {
 	Name  string
 	Cells []string
 }
 
-// specs lists the specs of Kubernetes' suite over all clusters.
+// specs lists the specs over all clusters.
 func (r *Report) specs(engines []string) []specRow {
 	type count struct{ passed, runs int }
 	counts := map[string][]count{}
 	for _, run := range r.Runs {
-		if run.Suite != e2e.Name {
-			continue
+		if run.Suite == cyclonus.Name {
+			continue // which has hundreds
 		}
 		for _, s := range run.Specs {
 			if counts[s.Name] == nil {
@@ -190,8 +198,12 @@ func (r *Report) versions() ([]string, error) {
 	}
 	lines := slices.Sorted(maps.Keys(seen))
 	for _, of := range []struct{ title, program string }{
-		{"Kubernetes", "kube-apiserver"}, {"etcd", "etcd"}, {"CoreDNS", "coredns"}, {"ginkgo", "ginkgo"}, {"cyclonus", "cyclonus"},
+		{"Kubernetes", "kube-apiserver"}, {"etcd", "etcd"}, {"CoreDNS", "coredns"},
+		{"ginkgo", "ginkgo"}, {"cyclonus", "cyclonus"}, {"network-policy-api", clusterNetworkPolicy.programs[0]},
 	} {
+		if !r.ran(of.program) {
+			continue
+		}
 		version, err := binaries.Version(of.program)
 		if err != nil {
 			return nil, err
@@ -204,6 +216,21 @@ func (r *Report) versions() ([]string, error) {
 	}
 	release, _, _ := strings.Cut(unix.ByteSliceToString(name.Release[:]), "-")
 	return append(lines, "Linux "+release), nil
+}
+
+// ran tells whether a program had a part in the runs; the cluster's own always.
+func (r *Report) ran(program string) bool {
+	ofSuite := false
+	for _, suite := range Suites {
+		if !slices.Contains(suite.programs, program) {
+			continue
+		}
+		ofSuite = true
+		if slices.ContainsFunc(r.Runs, func(run *Run) bool { return run.Suite == suite.Name }) {
+			return true
+		}
+	}
+	return !ofSuite
 }
 
 func baseName(path string) string { return path[strings.LastIndex(path, "/")+1:] }

@@ -53,12 +53,17 @@ func (r *Runner) Run(ctx context.Context, suite Suite, setup Setup) (run *Run, e
 	}
 	defer func() { err = errors.Join(err, c.Stop()) }()
 	at := place{programs: programs, kubeconfig: c.Kubeconfig, dir: dir, procs: r.Procs, engine: !setup.Engine.None(), part: run.Part}
+	if suite.prepare != nil {
+		if err := suite.prepare(ctx, at); err != nil {
+			return nil, fmt.Errorf("prepare %s: %w", run.title(), err)
+		}
+	}
 	command := suite.command(at)
 	run.Command = at.readable(command)
 	began := time.Now()
-	failed := r.execute(ctx, suite, command, filepath.Join(dir, "output.log"))
+	failed := r.execute(ctx, suite, command, filepath.Join(dir, outputName))
 	run.Took = time.Since(began)
-	if run.Specs, err = readJUnit(filepath.Join(dir, suite.result), suite.keep); err != nil {
+	if run.Specs, err = suite.specs(filepath.Join(dir, suite.result)); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s has left no result: %w", run.title(), err), failed)
 	}
 	if err := deaths(ctx, c); err != nil {
@@ -66,6 +71,16 @@ func (r *Runner) Run(ctx context.Context, suite Suite, setup Setup) (run *Run, e
 	}
 	r.say("%s: %d of %d passed in %s\n", run.title(), len(run.Specs)-len(run.Failed()), len(run.Specs), run.Took.Round(time.Second))
 	return run, run.save(filepath.Join(dir, runName))
+}
+
+// outputName is the file with all that a suite has written, in its folder.
+const outputName = "output.log"
+
+func (s *Suite) specs(path string) ([]Spec, error) {
+	if s.read != nil {
+		return s.read(path)
+	}
+	return readJUnit(path, s.keep)
 }
 
 // folder makes an empty folder for a run.

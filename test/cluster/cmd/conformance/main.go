@@ -74,7 +74,7 @@ func command() *cobra.Command {
 	flags.StringVar(&o.engine.Ready, "engine-ready", "", "URL that answers 200 on a node once its engine is ready")
 	flags.StringVar(&o.engine.Name, "name", "engine", "name of the engine")
 	flags.StringVar(&o.engine.Version, "engine-version", "", "version of the engine")
-	flags.StringSliceVar(&o.suites, "suite", []string{"e2e", "cyclonus"}, "suites to run: e2e, cyclonus")
+	flags.StringSliceVar(&o.suites, "suite", []string{"e2e", "cyclonus"}, "suites to run: e2e, cyclonus, cnp")
 	flags.StringSliceVar(&o.proxies, "kube-proxy", []string{"nftables", "iptables"}, "modes of kube-proxy")
 	flags.StringSliceVar(&o.pods, "pod-network", []string{"routed"}, "pod networks: routed, bridge")
 	flags.StringArrayVar(&o.ips, "ip", []string{"ipv4"}, "IP families of a cluster: ipv4, ipv6, or both with a comma; may be given several times")
@@ -147,14 +147,14 @@ func (o *options) runParts(ctx context.Context, suite conformance.Suite, setup c
 }
 
 // short are the names of the suites on the command line.
-var short = map[string]string{"e2e": "Kubernetes e2e Netpol", "cyclonus": "cyclonus generate"}
+var short = map[string]string{"e2e": "Kubernetes e2e Netpol", "cyclonus": "cyclonus generate", "cnp": "ClusterNetworkPolicy"}
 
 func (o *options) chosen() ([]conformance.Suite, error) {
 	var all []conformance.Suite
 	for _, name := range o.suites {
 		i := slices.IndexFunc(conformance.Suites, func(s conformance.Suite) bool { return s.Name == short[name] })
 		if i < 0 {
-			return nil, fmt.Errorf("find suite %q: want e2e or cyclonus", name)
+			return nil, fmt.Errorf("find suite %q: want e2e, cyclonus or cnp", name)
 		}
 		all = append(all, conformance.Suites[i])
 	}
