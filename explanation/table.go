@@ -81,6 +81,9 @@ func mark(p *printer.Printer, v traffic.Verdict) string {
 func writeResult(b *strings.Builder, p *printer.Printer, r verdict.Result, what string) {
 	fmt.Fprintf(b, "%s  %s\n", mark(p, r.Verdict), p.Paint(printer.Bold, what))
 	writeDecision(b, p, "egress", r.Egress)
+	for _, f := range r.Forward {
+		writeDecision(b, p, "node", f.Decision)
+	}
 	writeDecision(b, p, "ingress", r.Ingress)
 }
 

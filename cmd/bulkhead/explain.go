@@ -22,12 +22,16 @@ A service is asked for on its own port; policies judge the connection to each
 backend, and all of them must be allowed for the answer to be allow. The same
 holds for IPv4 and IPv6 where both ends have both.
 
-The exit code is 0 for allow, 1 for deny and 2 for bad input.`
+With --node, it says which of the well-known connections that a node lives on (SSH,
+kubelet, API server, etcd, DNS) the policies would cut.
+
+The exit code is 0 for allow, 1 for deny or something cut, and 2 for bad input.`
 
 func newExplainCommand() *cobra.Command {
 	var in input
 	var out output
 	question := explanation.Question{Protocol: traffic.TCP}
+	var node string
 	cmd := &cobra.Command{
 		Use:     "explain PATH... --from FROM --to TO --port PORT",
 		Short:   "Say why a connection is allowed or denied",
@@ -35,9 +39,16 @@ func newExplainCommand() *cobra.Command {
 		GroupID: groupModel,
 		Example: `  bulkhead explain examples/web-shop --from shop/frontend --to shop/backend --port 8080
   bulkhead explain examples/web-shop --from shop/frontend --to service/shop/backend --port http
-  bulkhead explain examples/web-shop --from ip/203.0.113.10 --to shop/backend --port 53 --protocol UDP`,
+  bulkhead explain examples/web-shop --from ip/203.0.113.10 --to shop/backend --port 53 --protocol UDP
+  bulkhead explain examples/calico-host-endpoint --node worker-1`,
 		Args: usage(needPaths),
 		RunE: func(cmd *cobra.Command, paths []string) error {
+			if node != "" {
+				if question.From+question.To+question.Port != "" {
+					return badInput(errors.New("--node asks about the node alone: leave --from, --to and --port out"))
+				}
+				return explainNode(cmd, paths, &in, &out, node)
+			}
 			if err := complete(question); err != nil {
 				return badInput(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
 			}
@@ -48,6 +59,7 @@ func newExplainCommand() *cobra.Command {
 	out.addFlags(cmd)
 	cmd.Flags().StringVar(&question.From, "from", "", "`WHO` connects")
 	cmd.Flags().StringVar(&question.To, "to", "", "`WHOM` it connects to")
+	cmd.Flags().StringVar(&node, "node", "", "what would be cut of the needs of node `NAME`")
 	cmd.Flags().StringVar(&question.Port, "port", "", "the destination's `PORT`: a number, or its name there")
 	cmd.Flags().TextVar(&question.Protocol, "protocol", traffic.TCP, "the `PROTOCOL`: TCP, UDP, SCTP, ICMP, ICMPv6 or a number")
 	return cmd
@@ -62,6 +74,25 @@ func complete(q explanation.Question) error {
 		return errors.New("no destination given: use --to")
 	case q.Port == "" && q.Protocol.HasPorts():
 		return errors.New("no port given: use --port")
+	}
+	return nil
+}
+
+// explainNode says what policies would cut a node off from.
+func explainNode(cmd *cobra.Command, paths []string, in *input, out *output, node string) error {
+	bundle, err := in.load(cmd, paths)
+	if err != nil {
+		return err
+	}
+	needs, err := explanation.NewNeeds(bundle.Snapshot, bundle.Policies, node)
+	if err != nil {
+		return badInput(err)
+	}
+	if err := out.printer(cmd).Print(needs); err != nil {
+		return err
+	}
+	if needs.Cut() {
+		return errNo
 	}
 	return nil
 }
