@@ -13,8 +13,11 @@ import (
 type names map[policy.Ref]string
 
 var dialectWords = map[policy.Dialect]string{
-	policy.Kubernetes: "Kubernetes", policy.ClusterNetwork: "cluster", policy.Calico: "Calico", policy.Cilium: "Cilium",
+	policy.Kubernetes: "Kubernetes", policy.Calico: "Calico",
 }
+
+// saysDialect: only the kinds of Kubernetes and Calico are called alike.
+func saysDialect(kind string) bool { return kind != "NetworkPolicy" }
 
 func namesOf(policies map[policy.Ref]*policy.Policy) names {
 	byText := map[string][]policy.Ref{}
@@ -26,6 +29,8 @@ func namesOf(policies map[policy.Ref]*policy.Policy) names {
 		for _, ref := range refs {
 			switch {
 			case strings.HasPrefix(ref.Kind, "Staged"):
+				found[ref] = ref.Kind + " " + text
+			case len(refs) > 1 && saysDialect(ref.Kind):
 				found[ref] = ref.Kind + " " + text
 			case len(refs) > 1:
 				found[ref] = dialectWords[ref.Dialect] + " " + ref.Kind + " " + text

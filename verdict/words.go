@@ -146,8 +146,15 @@ func selectorText(s policy.Selector) string {
 	if s == nil {
 		return ""
 	}
-	return s.String()
+	return asWritten.Replace(s.String())
 }
+
+// asWritten gives what a selector asks of a pod's namespace and service account
+// the names that Calico has for it; of labels, no key or value has an "@".
+var asWritten = strings.NewReplacer(
+	policy.NamespaceLabels, "pcns.", policy.NamespaceKey, "projectcalico.org/namespace",
+	policy.AccountLabels, "pcsa.", policy.AccountKey, "projectcalico.org/serviceaccount",
+)
 
 // portWords is a rule's port, a name with what it means at the destination.
 func (q *question) portWords(port policy.Port) string {
