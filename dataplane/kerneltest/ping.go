@@ -44,7 +44,7 @@ func (p *Ping) Send(denied func() uint64) traffic.Verdict {
 	s := echo(p.packet.Port, p.id, nil)
 	binary.BigEndian.PutUint16(s[6:], p.sequence)
 	before := denied()
-	if err := unix.Sendto(p.fd, withChecksum(p.packet, s, 2), 0, sockaddr(p.packet.To)); err != nil {
+	if err := unix.Sendto(p.fd, WithChecksum(p.packet, s, 2), 0, sockaddr(p.packet.To)); err != nil {
 		p.t.Fatalf("ping %s: %v", p.packet.To, err)
 	}
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {

@@ -63,11 +63,18 @@ const patience = 10 * time.Second
 // Send sends the packet from one place and tells whether it arrives at another.
 func (p *Prober) Send(from, to string, packet plan.Packet) traffic.Verdict {
 	p.t.Helper()
+	return p.SendMade(from, to, packet, func(mark []byte) []byte { return p.segment(packet, mark) })
+}
+
+// SendMade is Send for what stands behind the IP header as somebody makes it. The
+// mark by which it is known must be in it.
+func (p *Prober) SendMade(from, to string, packet plan.Packet, segment func(mark []byte) []byte) traffic.Verdict {
+	p.t.Helper()
 	tap := p.tap(to, packet)
 	p.serial++
 	mark := binary.BigEndian.AppendUint32([]byte("mark"), p.serial)
 	before := p.denied()
-	p.send(from, packet, mark)
+	p.send(from, packet, segment(mark))
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		if arrived(p.t, tap, mark) {
 			return traffic.Allow
@@ -80,10 +87,10 @@ func (p *Prober) Send(from, to string, packet plan.Packet) traffic.Verdict {
 	return traffic.Deny
 }
 
-func (p *Prober) send(from string, packet plan.Packet, mark []byte) {
+func (p *Prober) send(from string, packet plan.Packet, segment []byte) {
 	p.t.Helper()
 	fd := p.sender(sender{from, packet.From, packet.Protocol})
-	err := unix.Sendto(fd, p.segment(packet, mark), 0, sockaddr(packet.To))
+	err := unix.Sendto(fd, segment, 0, sockaddr(packet.To))
 	if errors.Is(err, unix.EPERM) {
 		return // denied where it was sent
 	}
@@ -170,15 +177,15 @@ func (p *Prober) segment(packet plan.Packet, mark []byte) []byte {
 		binary.BigEndian.PutUint32(s[4:], p.serial)
 		s[12], s[13] = words<<4, syn
 		binary.BigEndian.PutUint16(s[14:], 65535) // window
-		return withChecksum(packet, append(s, mark...), 16)
+		return WithChecksum(packet, append(s, mark...), 16)
 	case traffic.UDP:
 		mark = append(mark, make([]byte, p.Padding)...)
 		s := append(binary.BigEndian.AppendUint16(head, uint16(8+len(mark))), 0, 0)
-		return withChecksum(packet, append(s, mark...), 6)
+		return WithChecksum(packet, append(s, mark...), 6)
 	case traffic.SCTP:
 		return sctpInit(head, mark)
 	case traffic.ICMP, traffic.ICMPv6:
-		return withChecksum(packet, echo(packet.Port, source, mark), 2)
+		return WithChecksum(packet, echo(packet.Port, source, mark), 2)
 	}
 	p.t.Fatalf("cannot make a packet of protocol %s", packet.Protocol)
 	return nil
@@ -201,25 +208,31 @@ func sctpInit(head, mark []byte) []byte {
 	return s
 }
 
-// withChecksum fills in the internet checksum at an offset. All but ICMP include
+// WithChecksum fills in the internet checksum at an offset. All but ICMP include
 // a pseudo header.
-func withChecksum(packet plan.Packet, s []byte, offset int) []byte {
-	var sum uint32
-	add := func(b []byte) {
-		for len(b) >= 2 {
-			sum += uint32(binary.BigEndian.Uint16(b))
-			b = b[2:]
-		}
-	}
+func WithChecksum(packet plan.Packet, s []byte, offset int) []byte {
+	var pseudo []byte
 	if packet.Protocol != traffic.ICMP {
-		add(packet.From.AsSlice())
-		add(packet.To.AsSlice())
-		sum += uint32(packet.Protocol) + uint32(len(s))
+		pseudo = append(packet.From.AsSlice(), packet.To.AsSlice()...)
+		pseudo = append(pseudo, 0, byte(packet.Protocol))
+		pseudo = binary.BigEndian.AppendUint16(pseudo, uint16(len(s)))
 	}
-	add(s)
+	binary.BigEndian.PutUint16(s[offset:], Checksum(append(pseudo, s...)))
+	return s
+}
+
+// Checksum is the internet checksum (RFC 1071).
+func Checksum(b []byte) uint16 {
+	var sum uint32
+	for len(b) >= 2 {
+		sum += uint32(binary.BigEndian.Uint16(b))
+		b = b[2:]
+	}
+	if len(b) == 1 {
+		sum += uint32(b[0]) << 8
+	}
 	for sum > 0xffff {
 		sum = sum>>16 + sum&0xffff
 	}
-	binary.BigEndian.PutUint16(s[offset:], ^uint16(sum))
-	return s
+	return ^uint16(sum)
 }

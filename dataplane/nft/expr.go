@@ -34,7 +34,7 @@ const (
 func encodeExprs(exprs []expr.Any) ([]byte, error) {
 	var list attr.List
 	for _, e := range exprs {
-		if ct, ok := e.(*original); ok {
+		if ct, ok := e.(interface{ encode() []byte }); ok {
 			list.Bytes(unix.NFTA_LIST_ELEM|unix.NLA_F_NESTED, ct.encode())
 			continue
 		}

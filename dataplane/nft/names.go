@@ -46,6 +46,7 @@ const (
 	chainSource     = "source"
 	chainLinkLocal  = "link_local"
 	chainSpoofed    = "spoofed"
+	chainErrors     = "errors"
 
 	mapPeers      = "peers"
 	mapRanges     = "ranges"

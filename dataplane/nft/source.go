@@ -63,7 +63,10 @@ func (r *ruleset) addSource(anySource bool) error {
 	if err := r.addChain(chainSpoofed, note, hook{}, text{"", exprs(count(counterSpoofed), drop())}); err != nil {
 		return err
 	}
-	var source, linkLocal []text
+	if err := r.addErrors(); err != nil {
+		return err
+	}
+	source, linkLocal := errorRules(), []text{}
 	for _, match := range fromPods() {
 		if anySource {
 			break
