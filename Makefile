@@ -51,7 +51,7 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 	@hack/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: bench-compile bench-datapath ## all benchmarks
+bench: bench-compile bench-datapath bench-dns ## all benchmarks
 
 .PHONY: bench-compile
 bench-compile: ## compile: full and one change, 1,000 to 100,000 pods, 10 to 10,000 policies
@@ -62,6 +62,11 @@ bench-compile: ## compile: full and one change, 1,000 to 100,000 pods, 10 to 10,
 bench-datapath: ## packets: no firewall, conntrack, Bulkhead and iptables with 10 to 10,000 policies
 	@hack/need go ip nft iptables ipset
 	$(GO) run ./bench/datapath
+
+.PHONY: bench-dns
+bench-dns: ## queries: through the DNS proxy and directly
+	@hack/need go
+	$(GO) run ./bench/dns
 
 include deploy/deploy.mk
 include test/cluster/cluster.mk
