@@ -15,6 +15,7 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/cluster"
 	"github.com/bulkhead-dev/bulkhead/directory"
+	"github.com/bulkhead-dev/bulkhead/l7"
 	"github.com/bulkhead-dev/bulkhead/policy"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 	"github.com/bulkhead-dev/bulkhead/verdict"
@@ -25,6 +26,9 @@ type Question struct {
 	From, To string
 	Protocol traffic.Protocol
 	Port     string // a number, or the destination's name for it
+	// Request and Query are what the connection carries, if that is asked about.
+	Request *l7.Request
+	Query   string
 }
 
 // Explanation is the answer. Egress and Ingress are those of the way that
@@ -66,6 +70,9 @@ func New(s *cluster.Snapshot, set *policy.Set, q Question) (*Explanation, error)
 	connections, err := d.Connections(from, to, q.Protocol, q.Port)
 	if err != nil {
 		return nil, err
+	}
+	for i := range connections {
+		connections[i].Request, connections[i].Query = q.Request, q.Query
 	}
 	ways := ask(verdict.New(s, set), connections)
 	x := decide(ways)

@@ -17,6 +17,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/dataplane/nft"
 	"github.com/bulkhead-dev/bulkhead/names"
 	"github.com/bulkhead-dev/bulkhead/proxy/dns"
+	"github.com/bulkhead-dev/bulkhead/proxy/http"
 	"github.com/bulkhead-dev/bulkhead/proxy/transparent"
 )
 
@@ -25,6 +26,7 @@ import (
 // 0x8000, Cilium those of 0xf00, Calico's default is 0xffff0000.
 const (
 	PortDNS    = 28653
+	PortHTTP   = 28680
 	markDivert = 1 << 13
 	markOwn    = 1 << 12
 )
@@ -32,7 +34,7 @@ const (
 // Tables is what the tables have to know of the proxies. Queries bypass a DNS
 // proxy that does not run.
 func Tables() nft.Proxy {
-	return nft.Proxy{DNS: PortDNS, Bypass: true, Divert: markDivert, Own: markOwn}
+	return nft.Proxy{HTTP: PortHTTP, DNS: PortDNS, Bypass: true, Divert: markDivert, Own: markOwn}
 }
 
 // Options are what the proxies of a node work with.
@@ -52,11 +54,14 @@ type Options struct {
 	Log      *slog.Logger
 	// Query is told of each query that was judged; nil: nobody is.
 	Query func(dns.Note)
+	// Request is told of each request that was judged; nil: nobody is.
+	Request func(http.Note)
 }
 
 // Proxies are those of one node.
 type Proxies struct {
 	dns         *dns.Server
+	http        *http.Server
 	connections *conntrack.Table
 }
 
@@ -82,7 +87,10 @@ func Open(ctx context.Context, o Options) (p *Proxies, err error) {
 	if o.Dir != "" {
 		options.File = filepath.Join(o.Dir, "names.json")
 	}
-	p.dns, err = dns.Listen(ctx, options)
+	if p.dns, err = dns.Listen(ctx, options); err != nil {
+		return p, err
+	}
+	p.http, err = http.Listen(ctx, http.Options{Policy: o.Policy, Sockets: sockets, Port: PortHTTP, Log: o.Log, Note: o.Request})
 	return p, err
 }
 
@@ -93,8 +101,11 @@ func sockets(inside func(func() error) error) transparent.Sockets {
 // Close ends the proxies.
 func (p *Proxies) Close() error {
 	var err error
+	if p.http != nil {
+		err = p.http.Close()
+	}
 	if p.dns != nil {
-		err = p.dns.Close()
+		err = errors.Join(err, p.dns.Close())
 	}
 	if p.connections != nil {
 		err = errors.Join(err, p.connections.Close())

@@ -39,7 +39,7 @@ func (e *Evaluator) hints(s *stage, q *question) []string {
 }
 
 func (ev event) portHint(rule *policy.Rule, q *question) string {
-	return fmt.Sprintf("%s allows %s on %s only", ev.ruleName(q.direction), q.Connection.other(q.direction), q.portsWords(rule))
+	return fmt.Sprintf("%s allows %s on %s only", ev.ruleName(q.direction), q.Connection.other(q.direction), q.portsWords(rule)+contentWords(rule))
 }
 
 func (e *Evaluator) peerHints(ev event, rule *policy.Rule, other Endpoint, d traffic.Direction) []string {

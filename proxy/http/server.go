@@ -1,0 +1,201 @@
+// Package http is the proxy that connections under HTTP rules go through, without
+// their ends' knowing.
+//
+// Each request is judged by the policy as it is then, and passed on as it came,
+// byte for byte; what cannot be read in one way only is refused. Bodies stream
+// through, in the kernel where they have a length. A denied request is answered
+// with 403 and a malformed one with 400; what is no HTTP, HTTP/2 included, ends
+// the connection. A connection that is upgraded, as to a websocket, is not looked
+// at any more.
+//
+// What a connection costs is bounded, and so is their number, for all pods
+// together and for each. A Server owns its goroutines and sockets; Close ends
+// them.
+package http
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/bulkhead-dev/bulkhead/engine"
+	"github.com/bulkhead-dev/bulkhead/plan"
+	"github.com/bulkhead-dev/bulkhead/proxy/transparent"
+	"github.com/bulkhead-dev/bulkhead/traffic"
+)
+
+// Policy says what requests may pass; an engine does.
+type Policy interface {
+	Judge(plan.Packet) engine.Judgement
+}
+
+var _ Policy = (*engine.Engine)(nil)
+
+// Options are what a Server works with. Times that are zero have defaults.
+type Options struct {
+	Policy  Policy
+	Sockets transparent.Sockets
+	Port    uint16 // of both loopback addresses; zero: the kernel chooses one
+	// Patience is for a head that has begun, and for the server to accept; zero:
+	// ten seconds. Idle is for the next request; zero: five minutes.
+	Patience, Idle time.Duration
+	Log            *slog.Logger // nil: none
+	// Note is told of each request that was judged; nil: nobody is.
+	Note func(Note)
+}
+
+// Note is a request and what became of it.
+type Note struct {
+	From, To           netip.AddrPort
+	Method, Host, Path string
+	Status             int    // of the proxy's own answer; zero: the request was passed on
+	By                 string // the rule that allows it; empty: none had to
+}
+
+// How many connections there may be.
+const (
+	mostConnections       = 32_768
+	mostConnectionsPerPod = 16_384
+)
+
+// Server is one node's proxy.
+type Server struct {
+	options Options
+	port    uint16
+	streams []net.Listener
+	ctx     context.Context
+	stop    context.CancelFunc
+	running sync.WaitGroup
+
+	mu    sync.Mutex
+	all   int
+	byPod map[netip.Addr]int
+}
+
+// Listen opens the proxy's sockets and begins to serve.
+func Listen(ctx context.Context, options Options) (*Server, error) {
+	if options.Patience == 0 {
+		options.Patience = 10 * time.Second
+	}
+	if options.Idle == 0 {
+		options.Idle = 5 * time.Minute
+	}
+	if options.Log == nil {
+		options.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{options: options, byPod: map[netip.Addr]int{}}
+	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	var err error
+	if s.streams, s.port, err = options.Sockets.Streams(ctx, options.Port); err != nil {
+		s.stop()
+		return nil, err
+	}
+	for _, l := range s.streams {
+		s.running.Go(func() { s.accept(l) })
+	}
+	return s, nil
+}
+
+// Port is where the proxy listens.
+func (s *Server) Port() uint16 { return s.port }
+
+// Close ends the proxy and all connections through it. A second Close does
+// nothing.
+func (s *Server) Close() error {
+	if s.ctx.Err() != nil {
+		return nil
+	}
+	s.stop()
+	var err error
+	for _, l := range s.streams {
+		err = errors.Join(err, l.Close())
+	}
+	s.running.Wait()
+	return err
+}
+
+func (s *Server) accept(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		switch {
+		case s.ctx.Err() != nil || errors.Is(err, net.ErrClosed):
+			return
+		case err != nil:
+			s.options.Log.Warn("a connection for HTTP is lost", "error", err)
+			time.Sleep(10 * time.Millisecond) // such as out of descriptors
+			continue
+		}
+		client := c.(*net.TCPConn)
+		from := addrPort(c.RemoteAddr())
+		if !s.take(from.Addr()) {
+			reset(client)
+			continue
+		}
+		s.running.Go(func() {
+			defer s.give(from.Addr())
+			s.serve(client, from, addrPort(c.LocalAddr()))
+		})
+	}
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	at := a.(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+}
+
+// reset ends a connection so that the other end sees that it was cut off.
+func reset(c *net.TCPConn) {
+	c.SetLinger(0)
+	c.Close()
+}
+
+func (s *Server) take(pod netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all >= mostConnections || s.byPod[pod] >= mostConnectionsPerPod {
+		return false
+	}
+	s.all++
+	s.byPod[pod]++
+	return true
+}
+
+func (s *Server) give(pod netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all--
+	if s.byPod[pod]--; s.byPod[pod] == 0 {
+		delete(s.byPod, pod)
+	}
+}
+
+// serve serves one connection to its end.
+func (s *Server) serve(client *net.TCPConn, from, to netip.AddrPort) {
+	x := &exchange{Server: s, from: from, to: to, client: newStream(client)}
+	done := context.AfterFunc(s.ctx, x.abort)
+	defer done()
+	defer x.close()
+	err := x.run()
+	var wrong malformed
+	switch {
+	case err == nil:
+	case errors.As(err, &wrong):
+		s.options.Log.Info("a connection ends: not a request that can be passed on", "from", from, "to", to, "error", err)
+	default:
+		s.options.Log.Debug("a connection ends", "from", from, "to", to, "error", err)
+	}
+}
+
+// judge asks the policy what becomes of a connection.
+func (s *Server) judge(from, to netip.AddrPort) (engine.Judgement, error) {
+	j := s.options.Policy.Judge(plan.Packet{From: from.Addr(), To: to.Addr(), Protocol: traffic.TCP, Port: to.Port()})
+	if j.Verdict != traffic.Allow && j.Verdict != traffic.InspectHTTP {
+		return j, fmt.Errorf("the policies say %s", j.Verdict)
+	}
+	return j, nil
+}
