@@ -63,4 +63,33 @@ func BenchmarkApply(b *testing.B) {
 			}
 		}
 	})
+	b.Run("one pod of the node", func(b *testing.B) {
+		addr := netip.MustParseAddr("10.200.0.1")
+		pod := plan.Local{Egress: 1, Ingress: 2}
+		come := plan.Diff{Local: map[netip.Addr]plan.Edit[plan.Local]{addr: {New: pod, Has: true}}}
+		gone := plan.Diff{Local: map[netip.Addr]plan.Edit[plan.Local]{addr: {Old: pod, Had: true}}}
+		for b.Loop() {
+			for _, diff := range []plan.Diff{come, gone} {
+				if err := d.Update(ctx, diff, p); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
+	b.Run("one class", func(b *testing.B) {
+		class := &plan.Class{Direction: traffic.Ingress, Policies: []string{"x/new"}, Rows: map[plan.Row]traffic.Verdict{{Peer: 1}: traffic.Allow}}
+		rows := map[plan.Row]plan.Edit[traffic.Verdict]{{Peer: 1}: {New: traffic.Allow, Has: true}}
+		back := map[plan.Row]plan.Edit[traffic.Verdict]{{Peer: 1}: {Old: traffic.Allow, Had: true}}
+		const id = 1 << 20
+		for b.Loop() {
+			for _, diff := range []plan.Diff{
+				{Classes: map[plan.ClassID]plan.ClassEdit{id: {New: class, Rows: rows}}},
+				{Classes: map[plan.ClassID]plan.ClassEdit{id: {Old: class, Rows: back}}},
+			} {
+				if err := d.Update(ctx, diff, p); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
 }
