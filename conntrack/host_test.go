@@ -2,6 +2,7 @@ package conntrack
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 
 	"github.com/bulkhead-dev/bulkhead/dataplane/kerneltest"
@@ -20,7 +21,9 @@ func hosted(w *kerneltest.World, ports ...uint16) *plan.Plan {
 	p.Classes[1] = &plan.Class{Direction: traffic.Ingress, Policies: []string{"in"}, Rows: rows}
 	p.Classes[2] = &plan.Class{Direction: traffic.Egress, Policies: []string{"out"}, Rows: rows}
 	p.Hosts[plan.Door{Device: "eth0"}] = plan.Host{Input: 1, Output: 2, Enter: 1, Leave: 2}
-	p.Hosts[plan.Door{Device: plan.AllDevices}] = plan.Host{Input: 1}
+	p.Hosts[plan.Door{Device: plan.AllDevices}] = plan.Host{Input: 1, Output: 2}
+	p.Keep[netip.AddrPortFrom(w.V4(kerneltest.Outside), 6443)] = struct{}{}
+	p.Keep[netip.AddrPortFrom(w.V6(kerneltest.Outside), 6443)] = struct{}{}
 	for _, pod := range []string{"a", "b"} {
 		for _, addr := range w.Both(pod) {
 			prefix, err := addr.Prefix(addr.BitLen())
@@ -54,7 +57,7 @@ func TestCutAtDoors(t *testing.T) {
 						live = append(live, n.talk(traffic.TCP, pair[0], pair[1], family, 22))
 						victims = append(victims, n.talk(traffic.TCP, pair[0], pair[1], family, 8080))
 					}
-					live = append(live, n.talk(traffic.TCP, "one", "a", family, 8081), n.talk(traffic.TCP, "a", "b", family, 8080))
+					live = append(live, n.talk(traffic.TCP, "one", "a", family, 8081), n.talk(traffic.TCP, "a", "b", family, 8080), n.talk(traffic.TCP, "one", "outside", family, 6443))
 					if name == "before policies" {
 						n.forgetLabels()
 					}

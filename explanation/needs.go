@@ -51,6 +51,10 @@ var wellKnown = []struct {
 	{"etcd", traffic.TCP, 2379, false, true},
 	{"DNS", traffic.UDP, 53, false, false},
 	{"DNS", traffic.TCP, 53, false, false},
+	// Between nodes, if the pod network is one of tunnels: VXLAN as Linux has it
+	// by default, and of RFC 7348.
+	{"tunnels", traffic.UDP, 8472, true, true},
+	{"tunnels", traffic.UDP, 4789, true, true},
 }
 
 // anybody are addresses of the networks for documentation (RFC 5737, RFC 3849), of

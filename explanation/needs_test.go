@@ -29,7 +29,9 @@ func TestNeeds(t *testing.T) {
 			"cut   API server  node/n1 -> anybody TCP 443    " + closedOut +
 			"open  etcd        node/n1 -> node/n2 TCP 2379   TCP 2379 is a failsafe port of host endpoint n1: no policy closes it\n" +
 			"open  DNS         node/n1 -> anybody UDP 53     UDP 53 is a failsafe port of host endpoint n1: no policy closes it\n" +
-			"cut   DNS         node/n1 -> anybody TCP 53     " + closedOut,
+			"cut   DNS         node/n1 -> anybody TCP 53     " + closedOut +
+			"cut   tunnels     node/n2 -> node/n1 UDP 8472   isolated for ingress by shop/p; no rule allows node/n2 on UDP 8472\n" +
+			"cut   tunnels     node/n2 -> node/n1 UDP 4789   isolated for ingress by shop/p; no rule allows node/n2 on UDP 4789\n",
 	} {
 		needs, err := NewNeeds(s, set, node)
 		if err != nil {

@@ -25,7 +25,7 @@ func TestPacketsAgreeOnRandomWorlds(t *testing.T) {
 		start = rand.Uint64()
 	}
 	t.Logf("random worlds start at -seed %d", start)
-	for name, shape := range map[string]gen.Shape{"NetworkPolicy": {}, "whole model": {General: true}, "mixed dialects": {Mixed: true}} {
+	for name, shape := range map[string]gen.Shape{"NetworkPolicy": {}, "whole model": {General: true}, "mixed dialects": {Mixed: true}, "hosts": {General: true, Hosts: true}} {
 		t.Run(name, func(t *testing.T) {
 			shape.Nodes, shape.Namespaces, shape.Pods, shape.Policies = 2, 3, 9, 8
 			tryWorlds(t, shape, start)

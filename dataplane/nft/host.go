@@ -280,10 +280,10 @@ func (r *ruleset) hostReplies(chain, to string) ([]text, error) {
 }
 
 // fromOwn and toOwn: the packet's source or destination is a pod of this node.
-func ofOwn(end side, verdict []expr.Any) []text {
+func ofOwn(end side, then ...[]expr.Any) []text {
 	var rules []text
 	for _, f := range families {
-		rules = append(rules, text{"", exprs(isFamily(f), []expr.Any{loadAddr(f, end(f), reg1), inSet(setOwn + f.suffix)}, verdict)})
+		rules = append(rules, text{"", exprs(isFamily(f), []expr.Any{loadAddr(f, end(f), reg1), inSet(setOwn + f.suffix)}, exprs(then...))})
 	}
 	return rules
 }
@@ -296,13 +296,15 @@ func notOfOwn(end side, verdict []expr.Any) []text {
 	return rules
 }
 
-func (r *ruleset) addHostInput(_ hostTables, _ Proxy) error {
+func (r *ruleset) addHostInput(t hostTables, _ Proxy) error {
 	replies, err := r.hostReplies(chainHostInput, placeOutput.chain+suffixReply)
 	if err != nil {
 		return err
 	}
 	rules := hostPassed(expr.MetaKeyIIFNAME)
 	rules = append(rules, toProxy()...)
+	rules = append(rules, ofOwn(sender, isReply(), accept())...) // to its own pods the node may send everything
+	rules = append(rules, t.kept(reply)...)
 	rules = append(rules, replies...)
 	rules = append(rules, ofOwn(sender, jump(chainHostFromPod))...)
 	rules = append(rules, notOfOwn(sender, jump(placeInput.chain))...)
@@ -348,16 +350,27 @@ func (r *ruleset) addHostOutput(t hostTables, p Proxy) error {
 // passOut accepts what the node sends to its own pods, and what it must reach
 // whatever policies say.
 func (t hostTables) passOut() []text {
-	rules := ofOwn(receiver, accept())
+	return append(ofOwn(receiver, accept()), t.kept(request)...)
+}
+
+// kept accepts what the node must reach, by the address that it really has and by
+// the one before translation; or the answers, which may be of connections from
+// before the tables.
+func (t hostTables) kept(w way) []text {
+	var rules []text
 	for _, to := range slices.SortedFunc(maps.Keys(t.keep), netip.AddrPort.Compare) {
 		f := familyOf(to.Addr().BitLen())
 		port := binary.BigEndian.AppendUint16(nil, to.Port())
 		note := "must be reached: " + to.String()
+		offset, direction := f.dest, isOriginal()
+		if w.suffix != "" {
+			offset, direction = f.source, isReply()
+		}
 		rules = append(rules,
-			text{note, exprs(isFamily(f), []expr.Any{loadAddr(f, f.dest, reg1), equals(reg1, to.Addr().AsSlice()...)},
-				isProtocol(unix.IPPROTO_TCP), []expr.Any{loadPort(offsetDest, reg1), equals(reg1, port...)}, accept())},
+			text{note, exprs(isFamily(f), []expr.Any{loadAddr(f, offset, reg1), equals(reg1, to.Addr().AsSlice()...)},
+				isProtocol(unix.IPPROTO_TCP), []expr.Any{w.port(reg1), equals(reg1, port...)}, direction, setLabel(dataplane.LabelHost), accept())},
 			text{note, exprs(isFamily(f), isProtocol(unix.IPPROTO_TCP), []expr.Any{originalDest(f), equals(reg1, to.Addr().AsSlice()...)},
-				[]expr.Any{originalPort(reg1), equals(reg1, port...)}, accept())})
+				[]expr.Any{originalPort(reg1), equals(reg1, port...)}, direction, setLabel(dataplane.LabelHost), accept())})
 	}
 	return rules
 }

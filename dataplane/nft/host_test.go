@@ -196,7 +196,7 @@ func TestListOfDoors(t *testing.T) {
 	for _, want := range []string{
 		`type filter hook input priority -90`, `type filter hook forward priority -90`, `type filter hook output priority -80`,
 		`type filter hook prerouting priority mangle`,
-		`iifname "eth0" goto ingress_00000001`, `ct original ip daddr 10.96.0.1 ct original proto-dst 443 accept`,
+		`iifname "eth0" goto ingress_00000001`, `ct original ip daddr 10.96.0.1 ct original proto-dst 443 ct direction original ct label set 122 accept`,
 		`comment "host eth0 any input 00000001"`, `comment "keep 10.96.0.1:443"`, `10.1.0.0/24`,
 	} {
 		if !strings.Contains(text, want) {
