@@ -23,7 +23,7 @@
 // nothing, and one that denies or passes denies whatever its other parts match;
 // all, if its ends are not understood.
 //
-// Not enforced are source ports and HTTP. Policies with doNotTrack are
+// Not enforced are source ports. Policies with doNotTrack are
 // enforced with tracking: verdicts are the same, and replies pass without a rule.
 //
 // # Hosts

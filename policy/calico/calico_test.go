@@ -156,6 +156,9 @@ func TestReadRules(t *testing.T) {
 		{"ICMP type zero and code zero", "NG", `{action: Allow, protocol: ICMP, icmp: {type: 0, code: 0}}`, "allow any peer ICMP type 0 code 0"},
 		{"notICMP", "NG", `{action: Deny, protocol: ICMP, notICMP: {type: 8}}`, "deny any peer ICMP not ICMP type 8"},
 		{"ICMP without a type", "NG", `{action: Deny, protocol: ICMP, icmp: {}}`, "deny any peer ICMP"},
+		{"HTTP", "NG", `{action: Allow, protocol: TCP, http: {methods: [GET, PUT], paths: [{exact: /a.b}, {prefix: /c}]}, destination: {ports: [80]}}`,
+			`allow any peer TCP 80 http method GET|PUT path /a\.b(\?.*)?|/c.*`},
+		{"HTTP of any method", "NG", `{action: Allow, http: {paths: [{prefix: /}]}}`, "allow any peer any port http path /.*"},
 		{"annotations mean nothing", "NG", `{action: Allow, metadata: {annotations: {a: b}}}`, "allow any peer any port"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -27,7 +27,6 @@ func TestReadGaps(t *testing.T) {
 		{`{action: Pass, source: {ports: [80]}, protocol: TCP}`, at + "source.ports", "deny any peer TCP"},
 		{`{action: Allow, protocol: TCP, source: {ports: [80]}}`, at + "source.ports", "allow"},
 		{`{action: Deny, protocol: TCP, source: {nets: [10.0.0.0/8], notPorts: [80]}}`, at + "source.notPorts", "deny [net 10.0.0.0/8] TCP"},
-		{`{action: Allow, http: {methods: [GET], paths: [{exact: /a}, {prefix: /b}]}}`, at + "http", "allow"},
 	} {
 		p, errs := ReadGlobal(globalObject(t, in(row.rule)))
 		if len(errs) > 0 {

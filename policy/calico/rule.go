@@ -7,7 +7,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/bulkhead-dev/bulkhead/policy"
-	"github.com/bulkhead-dev/bulkhead/traffic"
 )
 
 var actions = map[string]policy.Action{"Allow": policy.Allow, "Deny": policy.Deny, "Pass": policy.Pass, "Log": policy.Log}
@@ -45,7 +44,7 @@ func (r *reader) rule(from *Rule, path *field.Path, ingress bool) policy.Rule {
 	to := policy.Rule{Action: action}
 	w.ipVersion()
 	w.protocols(&to)
-	w.http()
+	w.http(&to)
 	source, destination := w.entity(&from.Source, path.Child("source")), w.entity(&from.Destination, path.Child("destination"))
 	w.sourcePorts()
 	other, self := source, destination
@@ -101,23 +100,6 @@ func (w *ruleReader) ipVersion() {
 	default:
 		w.mistake(field.Invalid(w.path.Child("ipVersion"), *version, "must be 4 or 6"))
 	}
-}
-
-func (w *ruleReader) http() {
-	if w.from.HTTP == nil {
-		return
-	}
-	path := w.path.Child("http")
-	if w.from.Action != "Allow" {
-		w.fail(field.Forbidden(path, "is for rules that allow only"))
-	}
-	if !w.ingress {
-		w.fail(field.Forbidden(path, "is for ingress rules only"))
-	}
-	if p := w.from.Protocol; p != nil && protocolOf(p) != traffic.TCP {
-		w.fail(field.Invalid(w.path.Child("protocol"), p.String(), "must be TCP or left out where http is given"))
-	}
-	w.notEnforced(path, "HTTP is")
 }
 
 func (w *ruleReader) sourcePorts() {
