@@ -30,7 +30,7 @@ func trimmer() trimming { return trimming{codecs.UniversalDeserializer(), "Pod",
 // TestTrimmedPodsReadTheSame as those that came whole.
 func TestTrimmedPodsReadTheSame(t *testing.T) {
 	fill := randfill.NewWithSeed(1).NilChance(0.3).NumElements(0, 3).MaxDepth(12).Funcs(
-		func(f *metav1.FieldsV1, _ randfill.Continue) { f.Raw = []byte(`{"f:metadata":{}}`) },
+		func(f *metav1.FieldsV1, _ randfill.Continue) { f.SetRawString(`{"f:metadata":{}}`) },
 		func(at *metav1.Time, _ randfill.Continue) { *at = metav1.Unix(1, 0) },
 	)
 	smaller := 0
