@@ -73,24 +73,34 @@ func TestAddressIsReused(t *testing.T) {
 		hammer.At(first.Addr)
 		toFirst := func(a arrival) bool { return a.from == client.Addr && a.to == first.Addr }
 		before := tap.Count(toFirst)
-		kept := s.connect(client, first)
 		s.await("the client to reach the first pod", func() bool { return tap.Count(toFirst) > before+50 })
+		kept := s.connect(client, first)
 		devices := tap.Devices(toFirst)
 		toSecond := func(a arrival) bool { return toFirst(a) && !devices[a.device] }
 		s.leaksOf(toSecond, tap, hammer, func() {
 			s.unharmed("a pod's address goes to another pod at once", func() {
 				s.deletePod("first")
-				second := s.pod("second", 1)
-				if second.Addr != first.Addr {
-					t.Fatalf("the second pod has %s, want the first's %s", second.Addr, first.Addr)
-				}
-				s.goesOn(kept, second)
+				s.goesOn(kept, s.successor(first))
 				s.rounds(hammer, 500)
 			})
 		})
-		s.deletePod("second")
-		s.await("the second pod's end", func() bool { return s.gone("second") })
+		s.do("delete pods", s.client.CoreV1().Pods(s.namespace).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "app=second"}))
+		s.await("the second pods' end", func() bool { return len(s.running("second")) == 0 })
 	}
+}
+
+// successor makes pods until one has the address of a pod that is going.
+func (s *scene) successor(of End) End {
+	s.Helper()
+	for range 50 {
+		s.serial++
+		next := s.podAs(fmt.Sprintf("second-%d", s.serial), "second", 1)
+		if next.Addr == of.Addr {
+			return next
+		}
+	}
+	s.Fatalf("no pod got the address %s", of.Addr)
+	return End{}
 }
 
 // leaksOf adds what a hammer sent, and what of it got through, to what the report
@@ -101,11 +111,6 @@ func (s *scene) leaksOf(of func(arrival) bool, tap *Tap, hammer *Hammer, event f
 	s.also = func() Counts { return Counts{Tried: hammer.Sent() - sent, Leaked: tap.Count(of) - through} }
 	event()
 	s.also = nil
-}
-
-func (s *scene) gone(pod string) bool {
-	_, err := s.client.CoreV1().Pods(s.namespace).Get(s.Context(), pod, metav1.GetOptions{})
-	return err != nil
 }
 
 // connect opens a connection that is answered once, and returns the client's end.

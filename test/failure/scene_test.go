@@ -30,6 +30,7 @@ type scene struct {
 	traffic   *Traffic
 	allowed   End
 	denied    End
+	serial    int           // of pods that need a name
 	also      func() Counts // of other traffic, for the report; nil: there is none
 }
 
@@ -195,7 +196,12 @@ func (s *scene) policy(name string, subject metav1.LabelSelector, from string) {
 // pod makes a pod on a node and waits until it runs.
 func (s *scene) pod(name string, node int) End {
 	s.Helper()
-	pod := podOn(node, name, name)
+	return s.podAs(name, name, node)
+}
+
+func (s *scene) podAs(name, app string, node int) End {
+	s.Helper()
+	pod := podOn(node, name, app)
 	s.await("pod "+name+" to be accepted", func() bool { // the service account may take a moment
 		_, err := s.client.CoreV1().Pods(s.namespace).Create(s.Context(), pod, metav1.CreateOptions{})
 		return err == nil
