@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,11 +49,7 @@ func OpenTap(path string) (*Tap, error) {
 		return nil, fmt.Errorf("open packet socket: %w", err)
 	}
 	const buffer = 32 << 20
-	timeout := unix.Timeval{Usec: 100_000} // a read that ends, so that the tap can
-	if err := errors.Join(
-		unix.SetsockoptInt(t.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer),
-		unix.SetsockoptTimeval(t.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout),
-	); err != nil {
+	if err := unix.SetsockoptInt(t.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer); err != nil {
 		return nil, errors.Join(fmt.Errorf("set up packet socket: %w", err), unix.Close(t.fd))
 	}
 	go t.run()
@@ -62,22 +59,30 @@ func OpenTap(path string) (*Tap, error) {
 func bigEndian(n uint16) uint16 { return n<<8 | n>>8 }
 
 func (t *Tap) run() {
-	defer unix.Close(t.fd)
-	buffer := make([]byte, 128)
 	for {
 		select {
 		case <-t.done:
 			return
-		default:
-		}
-		n, from, err := unix.Recvfrom(t.fd, buffer, 0)
-		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) || errors.Is(err, unix.ENETDOWN) {
-			continue
-		}
-		if err != nil {
+		case <-time.After(time.Millisecond):
 			t.mu.Lock()
-			t.err = err
+			t.drain()
 			t.mu.Unlock()
+		}
+	}
+}
+
+// drain takes what there is, so that nothing is counted later than it arrived.
+func (t *Tap) drain() {
+	buffer := make([]byte, 128)
+	for t.err == nil {
+		n, from, err := unix.Recvfrom(t.fd, buffer, unix.MSG_DONTWAIT)
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			return
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ENETDOWN):
+			continue
+		case err != nil:
+			t.err = err
 			return
 		}
 		if link, ok := from.(*unix.SockaddrLinklayer); ok && link.Pkttype == unix.PACKET_OUTGOING && !t.uplinks[link.Ifindex] {
@@ -97,8 +102,6 @@ func (t *Tap) note(packet []byte, device int) {
 	}
 	from, _ := netip.AddrFromSlice(packet[12:16])
 	to, _ := netip.AddrFromSlice(packet[16:20])
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.arrived[arrival{from, to, binary.BigEndian.Uint16(packet[header+2:]), device}]++
 }
 
@@ -106,6 +109,7 @@ func (t *Tap) note(packet []byte, device int) {
 func (t *Tap) Count(of func(arrival) bool) (n int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.drain()
 	for a, packets := range t.arrived {
 		if of(a) {
 			n += packets
@@ -142,15 +146,14 @@ func (t *Tap) Targets(of func(arrival) bool) map[netip.Addr]bool {
 
 // Close ends the counting. It fails if something may have been missed.
 func (t *Tap) Close() error {
-	statistics, err := unix.GetsockoptTpacketStats(t.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
 	close(t.done)
-	if err != nil {
-		return fmt.Errorf("ask what was missed: %w", err)
-	}
-	if statistics.Drops > 0 {
-		return fmt.Errorf("the tap missed %d packets", statistics.Drops)
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.err
+	statistics, err := unix.GetsockoptTpacketStats(t.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
+	if err == nil && statistics.Drops > 0 {
+		err = fmt.Errorf("the tap missed %d packets", statistics.Drops)
+	}
+	err = errors.Join(t.err, err, unix.Close(t.fd))
+	t.err = net.ErrClosed
+	return err
 }
