@@ -63,6 +63,14 @@ func (r *recorder) Changed() <-chan struct{} {
 	return nil
 }
 
+// Doubt hands on, so that what loses its allowance stops at once.
+func (r *recorder) Doubt(ctx context.Context, on bool) error {
+	if doubter, ok := r.Dataplane.(dataplane.Doubter); ok {
+		return doubter.Doubt(ctx, on)
+	}
+	return nil
+}
+
 func (r *recorder) Apply(ctx context.Context, desired *plan.Plan) error {
 	start := time.Now()
 	err := r.Dataplane.Apply(ctx, desired)

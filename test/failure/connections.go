@@ -1,6 +1,7 @@
 package failure
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -67,4 +68,33 @@ func countConnections(path string) (n int, err error) {
 		return err
 	})
 	return n, err
+}
+
+// trusted is how many of the connections that an address opened carry the label
+// of what is allowed, and how many there are.
+func trusted(path string, from netip.Addr) (labelled, all int, err error) {
+	const label = 127
+	err = within(path, func() error {
+		conn, err := conntrack.Dial(nil)
+		if err != nil {
+			return fmt.Errorf("open conntrack: %w", err)
+		}
+		defer conn.Close()
+		flows, err := conn.Dump(nil)
+		if err != nil {
+			return fmt.Errorf("list connections: %w", err)
+		}
+		for _, f := range flows {
+			if f.TupleOrig.IP.SourceAddress != from {
+				continue
+			}
+			all++
+			// Two 64-bit words in the kernel's byte order.
+			if len(f.Labels) == 16 && binary.NativeEndian.Uint64(f.Labels[8:])>>(label-64)&1 == 1 {
+				labelled++
+			}
+		}
+		return nil
+	})
+	return labelled, all, err
 }

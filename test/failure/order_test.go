@@ -110,12 +110,19 @@ func (o *ordering) mustNotArrive(when string) {
 		return
 	}
 	before, sent := o.arrived(), o.hammer.Sent()
+	was := o.sources()
 	o.rounds(o.hammer, 300)
 	leaked := o.arrived() - before
 	o.counts.Tried += o.hammer.Sent() - sent
 	o.counts.Leaked += leaked
 	if leaked != 0 {
-		o.Errorf("%s: %d datagrams got through", when, leaked)
+		for port, n := range o.sources() {
+			if n != was[port] {
+				o.Logf("from port %d, from which %d came before", port, was[port])
+			}
+		}
+		labelled, all, err := trusted(shared.Node(1).NetNS, o.client.Addr)
+		o.Errorf("%s: %d datagrams got through; %d of the client's %d connections are trusted, %v", when, leaked, labelled, all, err)
 	}
 }
 
@@ -133,3 +140,15 @@ func (o *ordering) dropped() (sum int) {
 }
 
 var packets = regexp.MustCompile(`packets (\d+)`)
+
+// sources is how many datagrams of the client arrived from each of its ports.
+func (o *ordering) sources() map[uint16]int64 {
+	ports := map[uint16]int64{}
+	o.tap.Count(func(a arrival) bool {
+		if a.from == o.client.Addr && a.to == o.server.Addr {
+			ports[a.source]++
+		}
+		return false
+	})
+	return ports
+}

@@ -27,6 +27,7 @@ type Tap struct {
 // arrival is who sent to whom, and by which of the node's devices it went out.
 type arrival struct {
 	from, to netip.Addr
+	source   uint16
 	port     uint16
 	device   int
 }
@@ -102,7 +103,7 @@ func (t *Tap) note(packet []byte, device int) {
 	}
 	from, _ := netip.AddrFromSlice(packet[12:16])
 	to, _ := netip.AddrFromSlice(packet[16:20])
-	t.arrived[arrival{from, to, binary.BigEndian.Uint16(packet[header+2:]), device}]++
+	t.arrived[arrival{from, to, binary.BigEndian.Uint16(packet[header:]), binary.BigEndian.Uint16(packet[header+2:]), device}]++
 }
 
 // Count is how many packets arrived of which the function holds.
