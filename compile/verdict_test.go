@@ -126,7 +126,7 @@ func again(w *gen.World, c verdict.Connection) (verdict.Connection, bool) {
 
 func general(s gen.Shape) gen.Shape { s.General = true; return s }
 
-func mixed(s gen.Shape) gen.Shape { s.Mixed = true; return s }
+func mixed(s gen.Shape) gen.Shape { s.Mixed, s.Content = true, true; return s }
 
 func content(s gen.Shape) gen.Shape { s.General, s.Content = true, true; return s }
 

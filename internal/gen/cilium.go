@@ -148,7 +148,7 @@ func (g *generator) ciliumEgress() cilium.EgressRule {
 		r.EgressPeers = cilium.EgressPeers{ToServices: g.ciliumServices()}
 	}
 	r.ToPorts, r.ICMPs = g.ciliumPorts(true)
-	if !g.plain && g.in(8) {
+	if g.Content && g.in(8) {
 		r.EgressPeers = cilium.EgressPeers{}
 		r.ToFQDNs = []cilium.FQDNSelector{{MatchPattern: one(g, patterns...)}, {MatchName: one(g, domains...)}}
 	}
@@ -284,7 +284,7 @@ func (g *generator) ciliumPorts(egress bool) ([]cilium.PortRule, []cilium.ICMPRu
 		for range 1 + g.IntN(2) {
 			r.Ports = append(r.Ports, g.ciliumPort())
 		}
-		if !g.plain && g.in(3) {
+		if g.Content && g.in(3) {
 			r = g.ciliumContent(egress)
 		}
 		rules = append(rules, r)

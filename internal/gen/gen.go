@@ -33,7 +33,8 @@ type Shape struct {
 	General bool
 	// Mixed: policies are of all dialects, each read from an API object.
 	Mixed bool
-	// Content: with General, rules also ask for names, HTTP requests and queries.
+	// Content: with General or Mixed, rules also ask for names, HTTP requests and
+	// queries.
 	Content bool
 	// Disputed: some addresses are claimed by several pods, or by a pod and a
 	// node.
@@ -79,8 +80,8 @@ type generator struct {
 	*rand.Rand
 	Shape
 	world *World
-	// Of Cilium's rules: they ask for no content and no services, and their peers
-	// are nodes by label alone, if there are any.
+	// Of Cilium's rules: they ask for no services, and their peers are nodes by
+	// label alone, if there are any.
 	plain, onlyNodes bool
 }
 
