@@ -9,7 +9,6 @@ import (
 // passage is a packet on its way through the node, with what of it the doors ask.
 type passage struct {
 	Packet
-	own            func(netip.Addr) bool // pods of the node
 	doors          map[Door]Host
 	judge          func(ClassID, netip.Addr, Packet) traffic.Verdict
 	fromPod, toPod bool

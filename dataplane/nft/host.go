@@ -279,7 +279,8 @@ func (r *ruleset) hostReplies(chain, to string) ([]text, error) {
 	}, nil
 }
 
-// fromOwn and toOwn: the packet's source or destination is a pod of this node.
+// ofOwn is for packets one end of which is a pod of this node, notOfOwn for all
+// others.
 func ofOwn(end side, then ...[]expr.Any) []text {
 	var rules []text
 	for _, f := range families {
