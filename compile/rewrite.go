@@ -62,9 +62,9 @@ func (c *Compiler) rewrite(r *record) {
 }
 
 // forAllAlike tells whether two scripts say the same of an address that
-// satisfies none of their matchers.
+// satisfies none of their matchers, and of the class itself: which names it learns.
 func forAllAlike(a, b *script) bool {
-	return len(a.free)+len(b.free) == 0 && reflect.DeepEqual(a.forAll(), b.forAll())
+	return len(a.free)+len(b.free) == 0 && a.learns == b.learns && reflect.DeepEqual(a.forAll(), b.forAll())
 }
 
 func (s *script) forAll() []rule {

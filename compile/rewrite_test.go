@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/bulkhead-dev/bulkhead/internal/gen"
+	"github.com/bulkhead-dev/bulkhead/l7"
 	"github.com/bulkhead-dev/bulkhead/plan"
 	"github.com/bulkhead-dev/bulkhead/policy"
 )
@@ -92,4 +93,34 @@ func TestAnEditLooksAtWhoeverItConcerns(t *testing.T) {
 			t.Errorf("%s: the plan differs from one made at once:\n%s", row.name, d.Text())
 		}
 	}
+}
+
+// TestAnEditOfNamesIsSeenByTheClass: which names it learns is the class's own, and
+// with it that queries for any name go through the proxy.
+func TestAnEditOfNamesIsSeenByTheClass(t *testing.T) {
+	snapshot, set := crowded(2)
+	c := New(thisNode)
+	c.SetAll(snapshot, set)
+	c.Commit()
+	for _, peer := range []policy.Peer{
+		picking("pod", "1"), named(t, "a.example.org"), named(t, "b.example.org"), picking("pod", "1"),
+	} {
+		p := oneOf(0, 80)
+		p.Egress = rulesFor(80, peer)
+		set.Policies[p.Ref] = p
+		c.SetPolicy(p)
+		c.Commit()
+		if d := plan.Compare(c.Plan(), Full(thisNode, snapshot, set)); !d.Empty() {
+			t.Errorf("%s: the plan differs from one made at once:\n%s", peer, d.Text())
+		}
+	}
+}
+
+func named(t *testing.T, name string) policy.Peer {
+	t.Helper()
+	exact, err := l7.ExactName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return policy.Peer{Names: &policy.NameSelector{Names: []l7.Name{exact}}}
 }

@@ -28,6 +28,7 @@ type script struct {
 	free    []int32              // the clauses that need nothing
 	names   map[portName]struct{}
 	marks   []mark
+	learns  string // the names that an egress rule knows; empty: none
 	served  string // what is made of the ports of services; empty: no rule asks
 	// protocols are those that rules name.
 	protocols map[traffic.Protocol]struct{}
@@ -87,7 +88,10 @@ func (c *Compiler) fill(r *ruleset) {
 				w.peers(int32(i), rule.Peers)
 			}
 		}
-		if r.direction == traffic.Egress && len(r.record.NameSelectors()) > 0 {
+		if names := r.record.NameSelectors(); r.direction == traffic.Egress && len(names) > 0 {
+			for _, n := range names {
+				r.learns += n.String() + "\n"
+			}
 			w.byName = true
 			w.limit(carriersOf(traffic.InspectDNS), nil)
 		}
