@@ -48,7 +48,8 @@ func TestValuesReachTheManifest(t *testing.T) {
 		want   []string
 		not    []string
 	}{
-		{"default", nil, []string{"--mode=enforce", "--beside=refuse", "--listen=127.0.0.1:9477", "host: \"127.0.0.1\"", "bulkhead:v", "operator: Exists"}, []string{"reset-tcp", "PodMonitor", "privileged: true", "NODE_IP", "hostPath", "Secret"}},
+		{"default", nil, []string{"--mode=enforce", "--beside=refuse", "--listen=127.0.0.1:9477", "host: \"127.0.0.1\"", "bulkhead:v", "operator: Exists", "--state-dir=/run/bulkhead", "path: /run/bulkhead"}, []string{"reset-tcp", "PodMonitor", "privileged: true", "NODE_IP", "/var/run/nri", "Secret"}},
+		{"no proxy", []string{"proxy=off"}, []string{"--proxy=off"}, []string{"hostPath", "state-dir", "dns-refusal"}},
 		{"audit", []string{"mode=audit", "beside=audit", "resetTCP=true"}, []string{"--mode=audit", "--beside=audit", "--reset-tcp"}, nil},
 		{"all addresses", []string{"listen=:9500"}, []string{"--listen=:9500", "containerPort: 9500", "host: 127.0.0.1", "port: 9500"}, nil},
 		{"the node's address", []string{"listen=$(NODE_IP):9477"}, []string{"--listen=$(NODE_IP):9477", "fieldPath: status.hostIP"}, []string{"host: "}},
