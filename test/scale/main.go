@@ -20,6 +20,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -45,7 +46,10 @@ func main() {
 		fmt.Fprintln(os.Stderr, "scale:", err)
 		os.Exit(2)
 	}
-	if err := enter(); err != nil {
+	if os.Getenv(inside) == "" {
+		os.Exit(eachInside(o))
+	}
+	if err := mountProc(); err != nil {
 		fmt.Fprintln(os.Stderr, "scale:", err)
 		os.Exit(3)
 	}
@@ -90,23 +94,42 @@ func parse(args []string) (options, error) {
 // inside tells the program that it is in its namespaces.
 const inside = "BULKHEAD_SCALE_INSIDE"
 
-// enter starts the program again in new namespaces of processes, mounts and
-// networks, and ends with it; inside, it returns.
-func enter() error {
-	if os.Getenv(inside) != "" {
-		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-			return fmt.Errorf("make mounts private: %w", err)
-		}
-		return unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+// mountProc shows the processes of the program's own namespace.
+func mountProc() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
 	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	return unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+}
+
+// eachInside starts the program again for each size, in new namespaces of
+// processes, mounts and networks, until one fails; it returns the exit code.
+func eachInside(o options) int {
+	for _, s := range o.sizes {
+		args := slices.Clone(os.Args[1:])
+		if !o.reaction {
+			args = append(args, "-pods", strconv.Itoa(s.pods)) // the last one counts
+		}
+		code, err := runInside(args)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "scale:", err)
+		}
+		if code != 0 {
+			return code
+		}
+	}
+	return 0
+}
+
+func runInside(args []string) (code int, err error) {
+	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Env = append(os.Environ(), inside+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL,
 	}
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("make namespaces: %w", err)
+		return 3, fmt.Errorf("make namespaces: %w", err)
 	}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -116,8 +139,7 @@ func enter() error {
 		}
 	}()
 	_ = cmd.Wait() // its exit code says all
-	os.Exit(cmd.ProcessState.ExitCode())
-	return nil
+	return cmd.ProcessState.ExitCode(), nil
 }
 
 func run(ctx context.Context, o options) error {
