@@ -74,4 +74,5 @@ include test/cilium/cilium.mk
 include test/failure/failure.mk
 include test/scale/scale.mk
 include test/failure/podstart/podstart.mk
+include test/failure/dialects/dialects.mk
 include test/nri/nri.mk
