@@ -104,7 +104,8 @@ func TestManifestProbesWhatTheAgentAnswers(t *testing.T) {
 func TestManifestAsksForLittle(t *testing.T) {
 	all := readManifest(t, "../../deploy/bulkhead.yaml")
 	pod := all.daemonSet.Spec.Template.Spec
-	if !pod.HostNetwork || pod.HostPID || pod.HostIPC || len(pod.Volumes) > 0 || len(pod.InitContainers) > 0 {
+	ownFolder := func(v corev1.Volume) bool { return v.HostPath != nil && v.HostPath.Path == "/run/bulkhead" }
+	if !pod.HostNetwork || pod.HostPID || pod.HostIPC || len(pod.Volumes) != 1 || !ownFolder(pod.Volumes[0]) || len(pod.InitContainers) > 0 {
 		t.Errorf("pod has host PID %t, host IPC %t, volumes %v, init containers %v, host network %t",
 			pod.HostPID, pod.HostIPC, pod.Volumes, pod.InitContainers, pod.HostNetwork)
 	}

@@ -183,7 +183,7 @@ func TestDatagrams(t *testing.T) {
 			}
 			defer upstream.Close()
 			send(t, upstream, "question")
-			size, asker, err := server.ReadFromUDPAddrPort(buffer)
+			_, asker, err := server.ReadFromUDPAddrPort(buffer)
 			if err != nil || asker.Addr().Unmap() != from.Addr() {
 				t.Fatalf("the server is asked by %s, %v", asker, err)
 			}
