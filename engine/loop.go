@@ -162,11 +162,12 @@ func (w *worker) enforce(ctx context.Context, diff plan.Diff) (plan.Scope, error
 		w.Log.Warn("tables did not take a change; comparing them as a whole", "node", w.Node, "error", err)
 	}
 	w.whole = true
-	if err := w.doubt(ctx, plan.Scope{All: true}); err != nil {
-		return plan.Scope{}, err
-	}
 	if err := w.Dataplane.Apply(ctx, w.compiler.Plan()); err != nil {
 		return plan.Scope{}, fmt.Errorf("bring tables to the plan: %w", err)
+	}
+	// Not before: tables that somebody damaged would judge what is allowed.
+	if err := w.doubt(ctx, plan.Scope{All: true}); err != nil {
+		return plan.Scope{}, err
 	}
 	w.whole = false
 	return plan.Scope{All: true}, nil
