@@ -115,11 +115,18 @@ func (c *Compiler) groupsWith(k *class, matchers touched) []*group {
 	if !wide {
 		return groups
 	}
-	for _, g := range c.groupsOf(k) {
+	below := func(g *group) {
 		_, known := found[g]
-		if _, below := found[g.wider]; below && !known {
+		if _, is := found[g.wider]; is && !known {
+			found[g] = struct{}{}
 			groups = append(groups, g)
 		}
+	}
+	for _, g := range c.groupsOf(k) {
+		below(g)
+	}
+	for g := range k.rows { // for what the class named before, such as a port
+		below(g)
 	}
 	return groups
 }

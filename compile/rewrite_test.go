@@ -4,10 +4,12 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/bulkhead-dev/bulkhead/cluster"
 	"github.com/bulkhead-dev/bulkhead/internal/gen"
 	"github.com/bulkhead-dev/bulkhead/l7"
 	"github.com/bulkhead-dev/bulkhead/plan"
 	"github.com/bulkhead-dev/bulkhead/policy"
+	"github.com/bulkhead-dev/bulkhead/traffic"
 )
 
 // TestEditedPoliciesGiveThePlanOfTheWhole: an edit looks only at what it can
@@ -123,4 +125,29 @@ func named(t *testing.T, name string) policy.Peer {
 		t.Fatal(err)
 	}
 	return policy.Peer{Names: &policy.NameSelector{Names: []l7.Name{exact}}}
+}
+
+// TestAnEditForgetsAName that only another class still uses: the rows for those
+// who have a port of that name go.
+func TestAnEditForgetsAName(t *testing.T) {
+	leaving := func(app string, port policy.Port) *policy.Policy {
+		p := allowing(app, app)
+		p.Ingress, p.Egress = nil, &policy.Rules{Isolates: true, Rules: []policy.Rule{{
+			Action: policy.Allow, Peers: []policy.Peer{{Pods: &policy.PodSelector{}}}, Ports: []policy.Port{port},
+		}}}
+		return p
+	}
+	byName, byNumber := policy.Port{Protocol: traffic.TCP, Name: "http"}, policy.Port{Protocol: traffic.TCP, From: 443, To: 443}
+	server := podOf("server", "server", "10.0.2.1")
+	server.Ports = []cluster.Port{{Name: "http", Protocol: traffic.TCP, Number: 80}}
+	pods := []*cluster.Pod{podOf("web", "web", "10.0.1.1"), podOf("db", "db", "10.0.1.2"), server}
+	c := compilerOf(pods, leaving("web", byName), leaving("db", byName))
+	if !reaches(c.Plan(), "10.0.1.1", "10.0.2.1") {
+		t.Fatal("the name is not resolved")
+	}
+	c.SetPolicy(leaving("web", byNumber))
+	c.Commit()
+	if reaches(c.Plan(), "10.0.1.1", "10.0.2.1") || !reaches(c.Plan(), "10.0.1.2", "10.0.2.1") {
+		t.Error("what the name stood for is still open, or closed for the other")
+	}
 }
