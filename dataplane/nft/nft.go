@@ -8,7 +8,7 @@
 // The chains look a packet's ends up in plain maps and sets, in the order of
 // plan.Class.Lookup; docs/packet-path.md has the picture. An allowed connection
 // gets a conntrack label bit, and packets with it are accepted by the first
-// rule, so the cost of an established connection does not depend on the plan.
+// rules, so the cost of an established connection does not depend on the plan.
 //
 // A Dataplane is used by one goroutine at a time, except for Changed, Check and
 // Close.
