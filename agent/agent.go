@@ -30,7 +30,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/engine"
 	"github.com/bulkhead-dev/bulkhead/neighbour"
 	"github.com/bulkhead-dev/bulkhead/policy"
-	"github.com/bulkhead-dev/bulkhead/proxy/dns"
+	"github.com/bulkhead-dev/bulkhead/proxy"
 )
 
 // Options are what an agent works with.
@@ -70,31 +70,34 @@ type Options struct {
 	AnySource bool
 	// Proxies are opened when the engine is there, for policies that ask for the
 	// content of connections. Nil: such connections are denied.
-	Proxies func(context.Context, dns.Policy) (io.Closer, error)
+	// The agent fills in what they ask, and whom they tell.
+	Proxies func(context.Context, proxy.Options) (io.Closer, error)
 	// SharedAfter is how long an address must be claimed by several before their
 	// owners are told; zero: ten seconds.
 	SharedAfter time.Duration
 	// LookAgain is how long to wait between two looks; zero: a minute, and ten
 	// seconds while refusing.
 	LookAgain time.Duration
-	// RetryAfter is how long to wait after the kernel refused; zero: a second.
+	// RetryAfter is how long to wait after the kernel refused, or the proxies did
+	// not open; zero: a second, and ten.
 	RetryAfter time.Duration
 }
 
 // Agent is one node's agent.
 type Agent struct {
-	options  Options
-	log      *slog.Logger
-	started  time.Time
-	kernel   *recorder
-	faults   *faultBook
-	metrics  *metrics
-	company  company
-	holding  holding
-	spoofed  sum
-	early    early
-	disputes disputes
-	health   health
+	options   Options
+	log       *slog.Logger
+	started   time.Time
+	kernel    *recorder
+	faults    *faultBook
+	metrics   *metrics
+	inspected *inspection
+	company   company
+	holding   holding
+	spoofed   sum
+	early     early
+	disputes  disputes
+	health    health
 
 	mu       sync.Mutex
 	engine   *engine.Engine // nil until there is reason to enforce
@@ -117,11 +120,12 @@ type known struct {
 // New is an agent that does nothing yet.
 func New(options Options) *Agent {
 	a := &Agent{
-		options: options,
-		log:     options.Log,
-		started: time.Now(),
-		faults:  newFaultBook(options.Log, options.Warn),
-		working: map[int]time.Time{}, unproven: map[policy.Ref]int{},
+		options:   options,
+		log:       options.Log,
+		started:   time.Now(),
+		faults:    newFaultBook(options.Log, options.Warn),
+		inspected: newInspection(),
+		working:   map[int]time.Time{}, unproven: map[policy.Ref]int{},
 		disputes: disputes{claims: map[netip.Addr]dispute{}, told: map[cluster.Name]bool{}},
 		early:    early{addrs: map[cluster.Name][]netip.Addr{}, news: make(chan struct{})},
 		known: known{
@@ -162,23 +166,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer running.Wait()
 	defer a.engine.Close()
 	defer stop()
-	if a.options.Proxies != nil {
-		proxies, err := a.options.Proxies(ctx, a.engine)
-		if err != nil {
-			return fmt.Errorf("open proxies: %w", err)
-		}
-		defer proxies.Close()
-	}
-	running.Go(func() { a.keepLooking(ctx) })
-	if a.options.Hold.Routes != nil {
-		running.Go(func() { a.followRoutes(ctx) })
-	}
-	if a.options.Runtime.Socket != "" {
-		running.Go(func() { a.followRuntime(ctx) })
-	}
-	if a.options.Denials != nil {
-		running.Go(func() { a.readDenials(ctx) })
-	}
+	a.runBeside(ctx, &running)
 
 	ended := make(chan error, 1)
 	running.Go(func() { ended <- a.options.Source.Run(ctx) })
@@ -202,6 +190,23 @@ func (a *Agent) Run(ctx context.Context) error {
 				a.workEnds(number)
 			})
 		}
+	}
+}
+
+// runBeside starts what runs beside the engine, as far as it was asked for.
+func (a *Agent) runBeside(ctx context.Context, running *sync.WaitGroup) {
+	if a.options.Proxies != nil {
+		a.openProxies(ctx, running)
+	}
+	running.Go(func() { a.keepLooking(ctx) })
+	if a.options.Hold.Routes != nil {
+		running.Go(func() { a.followRoutes(ctx) })
+	}
+	if a.options.Runtime.Socket != "" {
+		running.Go(func() { a.followRuntime(ctx) })
+	}
+	if a.options.Denials != nil {
+		running.Go(func() { a.readDenials(ctx) })
 	}
 }
 

@@ -53,7 +53,7 @@ func newMetrics(a *Agent) *metrics {
 		}),
 	}
 	m.denied = newDeniedCounts(a.options.Dataplane)
-	m.registry.MustRegister(m.denied, heldCollector{a}, spoofedCollector{a}, m.commits, m.commitSeconds, m.elements, m.cutSeconds, m.latency, m.podStart, stateCollector{a},
+	m.registry.MustRegister(m.denied, heldCollector{a}, spoofedCollector{a}, m.commits, m.commitSeconds, m.elements, m.cutSeconds, m.latency, m.podStart, a.inspected.queries, a.inspected.requests, stateCollector{a},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -28,7 +28,6 @@ import (
 	"github.com/bulkhead-dev/bulkhead/podroute"
 	"github.com/bulkhead-dev/bulkhead/policy"
 	"github.com/bulkhead-dev/bulkhead/proxy"
-	"github.com/bulkhead-dev/bulkhead/proxy/dns"
 )
 
 const agentHelp = `Enforce network policies on this node, until the process is ended. It reads what
@@ -163,10 +162,9 @@ func (f *agentFlags) proxies(options *agent.Options) nft.Proxy {
 	if f.proxy == choiceOff {
 		return nft.Proxy{}
 	}
-	options.Proxies = func(ctx context.Context, decided dns.Policy) (io.Closer, error) {
-		return proxy.Open(ctx, proxy.Options{
-			Policy: decided, Dir: f.stateDir, Grace: f.nameGrace, NXDomain: f.refusal == refusalNXDomain, Log: options.Log,
-		})
+	options.Proxies = func(ctx context.Context, o proxy.Options) (io.Closer, error) {
+		o.Dir, o.Grace, o.NXDomain = f.stateDir, f.nameGrace, f.refusal == refusalNXDomain
+		return proxy.Open(ctx, o)
 	}
 	return proxy.Tables()
 }

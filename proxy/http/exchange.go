@@ -56,6 +56,7 @@ func (x *exchange) run() error {
 		head, err := x.nextHead()
 		switch {
 		case errors.Is(err, errTooLong):
+			x.noteMalformed(err)
 			return errors.Join(err, x.answer(http.StatusRequestHeaderFieldsTooLarge, "the head is too long"))
 		case errors.Is(err, io.EOF):
 			return nil
@@ -76,9 +77,10 @@ const http2 = "PRI * HTTP/2.0\r\n"
 func (x *exchange) request(head []byte) error {
 	r, err := parseRequest(head)
 	if err != nil {
+		x.noteMalformed(err)
 		if !looksLikeHTTP(head) {
 			x.cut = true
-			return malformed("not HTTP/1: " + err.Error())
+			return err
 		}
 		return errors.Join(err, x.answer(http.StatusBadRequest, err.Error()))
 	}
@@ -127,12 +129,14 @@ func (x *exchange) allow(r *request) ([]l7.Edit, error) {
 		}
 	}
 	if err != nil {
-		note.Status = http.StatusForbidden
+		note.Refused = err.Error()
 	}
-	if x.options.Note != nil {
-		x.options.Note(note)
-	}
+	x.note(note)
 	return edits, err
+}
+
+func (x *exchange) noteMalformed(err error) {
+	x.note(Note{From: x.from, To: x.to, Refused: err.Error(), Malformed: true})
 }
 
 func (r *request) header() map[string][]string {

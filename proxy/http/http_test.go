@@ -54,6 +54,7 @@ type node struct {
 	*kerneltest.World
 	server *Server
 	seen   atomic.Int64 // requests at the server
+	note   atomic.Pointer[Note]
 }
 
 func newNode(t *testing.T, policy Policy, handler http.Handler) *node {
@@ -64,7 +65,7 @@ func newNode(t *testing.T, policy Policy, handler http.Handler) *node {
 		t.Fatal(err)
 	}
 	var err error
-	if n.server, err = Listen(t.Context(), Options{Policy: policy, Sockets: sockets, Patience: patience}); err != nil {
+	if n.server, err = Listen(t.Context(), Options{Policy: policy, Sockets: sockets, Patience: patience, Note: func(note Note) { n.note.Store(&note) }}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -200,6 +201,9 @@ func TestRequests(t *testing.T) {
 			}
 			if test.status == "" && status == "200" {
 				t.Errorf("answer %q, want none", answer)
+			}
+			if note := n.note.Load(); test.passed == 0 && (note.Refused == "" || note.Malformed == (test.status == "403")) {
+				t.Errorf("noted: %+v", note)
 			}
 			if got := n.seen.Load() - before; got != test.passed {
 				t.Errorf("the server saw %d requests, want %d", got, test.passed)

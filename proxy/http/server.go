@@ -52,9 +52,10 @@ type Options struct {
 // Note is a request and what became of it.
 type Note struct {
 	From, To           netip.AddrPort
-	Method, Host, Path string
-	Status             int    // of the proxy's own answer; zero: the request was passed on
+	Method, Host, Path string // empty for what could not be read
 	By                 string // the rule that allows it; empty: none had to
+	Refused            string // why it was not passed on; empty: it was
+	Malformed          bool   // it was refused for what it is, not for what policies say
 }
 
 // How many connections there may be.
@@ -180,14 +181,14 @@ func (s *Server) serve(client *net.TCPConn, from, to netip.AddrPort) {
 	done := context.AfterFunc(s.ctx, x.abort)
 	defer done()
 	defer x.close()
-	err := x.run()
-	var wrong malformed
-	switch {
-	case err == nil:
-	case errors.As(err, &wrong):
-		s.options.Log.Info("a connection ends: not a request that can be passed on", "from", from, "to", to, "error", err)
-	default:
+	if err := x.run(); err != nil {
 		s.options.Log.Debug("a connection ends", "from", from, "to", to, "error", err)
+	}
+}
+
+func (s *Server) note(n Note) {
+	if s.options.Note != nil {
+		s.options.Note(n)
 	}
 }
 
