@@ -254,7 +254,7 @@ func (x *exchange) pass(r *request) error {
 		return x.passUpgrade(r)
 	}
 	sent := make(chan error, 1)
-	go func() { sent <- x.client.copyBody(x.server.TCPConn, r.body) }()
+	go func() { sent <- x.send(r.body) }()
 	status, err := x.bring(r)
 	if status == http.StatusSwitchingProtocols {
 		err = x.lost(malformed("an upgrade with a body"))
@@ -268,6 +268,17 @@ func (x *exchange) pass(r *request) error {
 			x.cut = true
 			err = bodyErr
 		}
+	}
+	return err
+}
+
+// send passes the body on. For an answer to one that breaks off nobody waits; a
+// server that stopped reading may have one.
+func (x *exchange) send(b body) error {
+	err := x.client.copyBody(x.server.TCPConn, b)
+	var wrong malformed
+	if errors.As(err, &wrong) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		err = errors.Join(err, x.server.CloseRead())
 	}
 	return err
 }

@@ -247,6 +247,28 @@ func TestContinue(t *testing.T) {
 	}
 }
 
+// TestABodyThatBreaksOff ends the request at the server too.
+func TestABodyThatBreaksOff(t *testing.T) {
+	ended := make(chan error, 1)
+	n := newNode(t, allowing(t, l7.HTTP{}), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.ReadAll(r.Body)
+		ended <- err
+	}))
+	for _, length := range []string{"Content-Length: 9", "Transfer-Encoding: chunked"} {
+		c := n.dial(t, n.V4("c"))
+		fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: c\r\n%s\r\n\r\n3\r\nab", length)
+		c.CloseWrite()
+		select {
+		case err := <-ended:
+			if err == nil {
+				t.Errorf("%s: the server took it for whole", length)
+			}
+		case <-time.After(patience):
+			t.Errorf("%s: the server still waits", length)
+		}
+	}
+}
+
 // TestLargeBodies stream through both ways.
 func TestLargeBodies(t *testing.T) {
 	const size = 20 << 20
