@@ -130,7 +130,7 @@ func (s *Server) listen(ctx context.Context) (err error) {
 func (s *Server) serve() {
 	for i := range s.packets {
 		s.running.Go(func() { s.readQueries(s.packets[i]) })
-		s.running.Go(func() { s.acceptStreams(s.streams[i]) })
+		s.running.Go(func() { transparent.Accept(s.ctx, s.streams[i], s.options.Log, s.running.Go, s.takeStream) })
 	}
 	s.running.Go(s.tick)
 }

@@ -19,37 +19,18 @@ import (
 // 6.2.3, has it.
 const idle = 10 * time.Second
 
-func (s *Server) acceptStreams(l net.Listener) {
-	for {
-		c, err := l.Accept()
-		switch {
-		case s.ctx.Err() != nil || errors.Is(err, net.ErrClosed):
-			return
-		case err != nil:
-			s.options.Log.Warn("a connection for DNS is lost", "error", err)
-			time.Sleep(10 * time.Millisecond) // such as out of descriptors
-			continue
-		}
-		pod := addrPort(c.RemoteAddr())
-		if !s.busy.take(pod.Addr()) {
-			c.Close()
-			continue
-		}
-		s.running.Go(func() {
-			defer s.busy.give(pod.Addr())
-			defer c.Close()
-			done := context.AfterFunc(s.ctx, func() { c.Close() })
-			defer done()
-			if err := s.serveStream(c, pod, addrPort(c.LocalAddr())); err != nil {
-				s.options.Log.Debug("a connection for DNS ended", "pod", pod, "error", err)
-			}
-		})
+// takeStream serves one connection, if there may be one more.
+func (s *Server) takeStream(c *net.TCPConn, pod, resolver netip.AddrPort) {
+	defer c.Close()
+	if !s.busy.take(pod.Addr()) {
+		return
 	}
-}
-
-func addrPort(a net.Addr) netip.AddrPort {
-	at := a.(*net.TCPAddr).AddrPort()
-	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+	defer s.busy.give(pod.Addr())
+	done := context.AfterFunc(s.ctx, func() { c.Close() })
+	defer done()
+	if err := s.serveStream(c, pod, resolver); err != nil {
+		s.options.Log.Debug("a connection for DNS ended", "pod", pod, "error", err)
+	}
 }
 
 // serveStream serves the queries of one connection, one after the other: a pod

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/bulkhead-dev/bulkhead/l7"
+	"github.com/bulkhead-dev/bulkhead/proxy/transparent"
 )
 
 // exchange is one client's connection and the one to its server.
@@ -42,7 +43,7 @@ func (x *exchange) abort() {
 func (x *exchange) close() {
 	for _, s := range []*stream{x.client, x.server} {
 		if s != nil && x.cut {
-			reset(s.TCPConn)
+			transparent.Reset(s.TCPConn)
 		} else if s != nil {
 			s.Close()
 		}

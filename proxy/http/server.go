@@ -97,7 +97,7 @@ func Listen(ctx context.Context, options Options) (*Server, error) {
 		return nil, err
 	}
 	for _, l := range s.streams {
-		s.running.Go(func() { s.accept(l) })
+		s.running.Go(func() { transparent.Accept(s.ctx, l, options.Log, s.running.Go, s.serve) })
 	}
 	return s, nil
 }
@@ -120,41 +120,6 @@ func (s *Server) Close() error {
 	return err
 }
 
-func (s *Server) accept(l net.Listener) {
-	for {
-		c, err := l.Accept()
-		switch {
-		case s.ctx.Err() != nil || errors.Is(err, net.ErrClosed):
-			return
-		case err != nil:
-			s.options.Log.Warn("a connection for HTTP is lost", "error", err)
-			time.Sleep(10 * time.Millisecond) // such as out of descriptors
-			continue
-		}
-		client := c.(*net.TCPConn)
-		from := addrPort(c.RemoteAddr())
-		if !s.take(from.Addr()) {
-			reset(client)
-			continue
-		}
-		s.running.Go(func() {
-			defer s.give(from.Addr())
-			s.serve(client, from, addrPort(c.LocalAddr()))
-		})
-	}
-}
-
-func addrPort(a net.Addr) netip.AddrPort {
-	at := a.(*net.TCPAddr).AddrPort()
-	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
-}
-
-// reset ends a connection so that the other end sees that it was cut off.
-func reset(c *net.TCPConn) {
-	c.SetLinger(0)
-	c.Close()
-}
-
 func (s *Server) take(pod netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,8 +140,13 @@ func (s *Server) give(pod netip.Addr) {
 	}
 }
 
-// serve serves one connection to its end.
+// serve serves one connection to its end, if there may be one more.
 func (s *Server) serve(client *net.TCPConn, from, to netip.AddrPort) {
+	if !s.take(from.Addr()) {
+		transparent.Reset(client)
+		return
+	}
+	defer s.give(from.Addr())
 	x := &exchange{Server: s, from: from, to: to, client: newStream(client)}
 	done := context.AfterFunc(s.ctx, x.abort)
 	defer done()
