@@ -17,9 +17,8 @@ import (
 	"github.com/bulkhead-dev/bulkhead/dataplane/nft"
 	"github.com/bulkhead-dev/bulkhead/engine"
 	"github.com/bulkhead-dev/bulkhead/l7"
-	"github.com/bulkhead-dev/bulkhead/lab/network"
 	"github.com/bulkhead-dev/bulkhead/plan"
-	"github.com/bulkhead-dev/bulkhead/proxy/transparent"
+	"github.com/bulkhead-dev/bulkhead/proxy/proxytest"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
 
@@ -89,11 +88,8 @@ type node struct {
 
 func newNode(t *testing.T, b *book, change func(*Options)) *node {
 	t.Helper()
-	n := &node{World: kerneltest.NewWorld(t, network.Routed)}
-	sockets := transparent.Sockets{Divert: 1 << 13, Own: 1 << 12, Inside: n.Place(kerneltest.NodeOne).Do}
-	if err := sockets.Route(); err != nil {
-		t.Fatal(err)
-	}
+	world, sockets := proxytest.NewWorld(t)
+	n := &node{World: world}
 	options := Options{Policy: b, Sockets: sockets}
 	if change != nil {
 		change(&options)
@@ -107,31 +103,11 @@ func newNode(t *testing.T, b *book, change func(*Options)) *node {
 			t.Error(err)
 		}
 	})
-	n.enforce(t)
+	proxytest.Enforce(t, world, sockets, nft.Proxy{DNS: n.server.Port(), Bypass: true}, map[plan.Row]traffic.Verdict{
+		proxytest.To(traffic.UDP, 53): traffic.InspectDNS, proxytest.To(traffic.TCP, 53): traffic.InspectDNS,
+	})
 	n.resolver = n.resolve(t)
 	return n
-}
-
-func (n *node) enforce(t *testing.T) {
-	tables, err := nft.New(nft.Options{
-		NetNS: n.Place(kerneltest.NodeOne).FD(),
-		Proxy: nft.Proxy{DNS: n.server.Port(), Bypass: true, Divert: 1 << 13, Own: 1 << 12},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { tables.Close() })
-	p := plan.New(kerneltest.NodeOne)
-	p.Classes[1] = &plan.Class{Direction: traffic.Egress, Policies: []string{"x/a"}, Rows: map[plan.Row]traffic.Verdict{
-		{AnyPeer: true, Protocol: traffic.UDP, From: 53, To: 53}: traffic.InspectDNS,
-		{AnyPeer: true, Protocol: traffic.TCP, From: 53, To: 53}: traffic.InspectDNS,
-	}}
-	for _, addr := range n.Both("a") {
-		p.Local[addr] = plan.Local{Egress: 1}
-	}
-	if err := tables.Apply(t.Context(), p); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // resolver answers from a zone.

@@ -17,9 +17,8 @@ import (
 	"github.com/bulkhead-dev/bulkhead/dataplane/nft"
 	"github.com/bulkhead-dev/bulkhead/engine"
 	"github.com/bulkhead-dev/bulkhead/l7"
-	"github.com/bulkhead-dev/bulkhead/lab/network"
 	"github.com/bulkhead-dev/bulkhead/plan"
-	"github.com/bulkhead-dev/bulkhead/proxy/transparent"
+	"github.com/bulkhead-dev/bulkhead/proxy/proxytest"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
 
@@ -59,11 +58,8 @@ type node struct {
 
 func newNode(t *testing.T, policy Policy, handler http.Handler) *node {
 	t.Helper()
-	n := &node{World: kerneltest.NewWorld(t, network.Routed)}
-	sockets := transparent.Sockets{Divert: 1 << 13, Own: 1 << 12, Inside: n.Place(kerneltest.NodeOne).Do}
-	if err := sockets.Route(); err != nil {
-		t.Fatal(err)
-	}
+	world, sockets := proxytest.NewWorld(t)
+	n := &node{World: world}
 	var err error
 	if n.server, err = Listen(t.Context(), Options{Policy: policy, Sockets: sockets, Patience: patience, Note: func(note Note) { n.note.Store(&note) }}); err != nil {
 		t.Fatal(err)
@@ -73,30 +69,9 @@ func newNode(t *testing.T, policy Policy, handler http.Handler) *node {
 			t.Error(err)
 		}
 	})
-	n.enforce(t)
+	proxytest.Enforce(t, world, sockets, nft.Proxy{HTTP: n.server.Port()}, map[plan.Row]traffic.Verdict{proxytest.To(traffic.TCP, 80): traffic.InspectHTTP})
 	n.listen(t, handler)
 	return n
-}
-
-func (n *node) enforce(t *testing.T) {
-	tables, err := nft.New(nft.Options{
-		NetNS: n.Place(kerneltest.NodeOne).FD(),
-		Proxy: nft.Proxy{HTTP: n.server.Port(), Divert: 1 << 13, Own: 1 << 12},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { tables.Close() })
-	p := plan.New(kerneltest.NodeOne)
-	p.Classes[1] = &plan.Class{Direction: traffic.Egress, Policies: []string{"x/a"}, Rows: map[plan.Row]traffic.Verdict{
-		{AnyPeer: true, Protocol: traffic.TCP, From: 80, To: 80}: traffic.InspectHTTP,
-	}}
-	for _, addr := range n.Both("a") {
-		p.Local[addr] = plan.Local{Egress: 1}
-	}
-	if err := tables.Apply(t.Context(), p); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func (n *node) listen(t *testing.T, handler http.Handler) {

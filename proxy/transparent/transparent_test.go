@@ -11,8 +11,8 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/dataplane/kerneltest"
 	"github.com/bulkhead-dev/bulkhead/dataplane/nft"
-	"github.com/bulkhead-dev/bulkhead/lab/network"
 	"github.com/bulkhead-dev/bulkhead/plan"
+	"github.com/bulkhead-dev/bulkhead/proxy/proxytest"
 	"github.com/bulkhead-dev/bulkhead/proxy/transparent"
 	"github.com/bulkhead-dev/bulkhead/traffic"
 )
@@ -31,8 +31,8 @@ type node struct {
 }
 
 func newNode(t *testing.T) *node {
-	n := &node{World: kerneltest.NewWorld(t, network.Routed)}
-	n.Sockets = transparent.Sockets{Divert: 1 << 13, Own: 1 << 12, Inside: n.Place(kerneltest.NodeOne).Do}
+	n := &node{}
+	n.World, n.Sockets = proxytest.NewWorld(t)
 	var http, dns uint16
 	var err error
 	if n.streams, http, err = n.Streams(t.Context(), 0); err != nil {
@@ -41,40 +41,17 @@ func newNode(t *testing.T) *node {
 	if n.packets, dns, err = n.Datagrams(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.Route(); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
 		for i := range n.streams {
 			n.streams[i].Close()
 			n.packets[i].Close()
 		}
 	})
-	tables, err := nft.New(nft.Options{
-		NetNS: n.Place(kerneltest.NodeOne).FD(),
-		Proxy: nft.Proxy{HTTP: http, DNS: dns, Divert: n.Divert, Own: n.Own},
+	proxytest.Enforce(t, n.World, n.Sockets, nft.Proxy{HTTP: http, DNS: dns}, map[plan.Row]traffic.Verdict{
+		proxytest.To(traffic.TCP, 80): traffic.InspectHTTP, proxytest.To(traffic.TCP, 81): traffic.Allow,
+		proxytest.To(traffic.UDP, 53): traffic.InspectDNS,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { tables.Close() })
-	if err := tables.Apply(t.Context(), n.plan()); err != nil {
-		t.Fatal(err)
-	}
 	return n
-}
-
-func (n *node) plan() *plan.Plan {
-	p := plan.New(kerneltest.NodeOne)
-	p.Classes[1] = &plan.Class{Direction: traffic.Egress, Policies: []string{"x/a"}, Rows: map[plan.Row]traffic.Verdict{
-		{AnyPeer: true, Protocol: traffic.TCP, From: 80, To: 80}: traffic.InspectHTTP,
-		{AnyPeer: true, Protocol: traffic.UDP, From: 53, To: 53}: traffic.InspectDNS,
-		{AnyPeer: true, Protocol: traffic.TCP, From: 81, To: 81}: traffic.Allow,
-	}}
-	for _, addr := range n.Both("a") {
-		p.Local[addr] = plan.Local{Egress: 1}
-	}
-	return p
 }
 
 // say serves one connection: it sends a line and reads one.
